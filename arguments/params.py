@@ -1,0 +1,191 @@
+"""Options that describe a scene and its training. Names and defaults of the graphdeco line are kept.
+
+Each field is a flag of the same name; the text below a field is its help. Lists are tuples, so that groups are frozen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tyro.conf import arg
+
+
+@dataclass(frozen=True)
+class ModelParams:
+    """The data set and the model folder."""
+
+    sh_degree: Literal[0, 1, 2, 3] = 3
+    """Highest degree of the spherical harmonics that make colours depend on the view."""
+    source_path: Annotated[str, arg(aliases=["-s"])] = ""
+    """Folder of the data set."""
+    model_path: Annotated[str, arg(aliases=["-m"])] = ""
+    """Folder of the trained model; when training without it, a new folder under output/."""
+    images: Annotated[str, arg(aliases=["-i"])] = "images"
+    """Sub-folder of the images (COLMAP data sets)."""
+    depths: Annotated[str, arg(aliases=["-d"])] = ""
+    """Sub-folder of inverse-depth maps that regularise training; empty = none."""
+    resolution: Annotated[int, arg(aliases=["-r"])] = -1
+    """1, 2, 4, 8 divide the image size; -1 keeps it up to a width of 1600 px; other positive numbers are the width."""
+    white_background: Annotated[bool, arg(aliases=["-w"])] = False
+    """White background instead of black, also behind transparent images."""
+    train_test_exp: bool = False
+    """Learn an exposure per image; test views then train it with their left half."""
+    data_device: str = "auto"
+    """Where the images are kept: auto, cpu, cuda, cuda:1 ..."""
+    eval: bool = False
+    """Hold test views out of the training."""
+    llffhold: int = 8
+    """With --eval: every how-manyth image, sorted by name, is a test view."""
+    test_list: str = ""
+    """With --eval: text file with one test image name per line, instead of --llffhold."""
+    ignore_principal_point: bool = False
+    """Put the principal point in the image centre, as graphdeco does, instead of where the data set says."""
+    seed: int = 0
+    """Seed of all random numbers."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1 ..."""
+    backend: Literal["auto", "cuda", "cpu", "reference"] = "auto"
+    """Rasterizer: auto picks by device; reference is plain torch (slow)."""
+
+
+@dataclass(frozen=True)
+class PipelineParams:
+    """How images are rendered."""
+
+    convert_SHs_python: bool = False
+    """Accepted for old command lines; without effect, the rasterizer always evaluates the colours."""
+    compute_cov3D_python: bool = False
+    """Accepted for old command lines; without effect, the rasterizer always computes the covariances."""
+    debug: bool = False
+    """More checks while rendering; slower."""
+    antialiasing: bool = False
+    """Compensate the opacity of Gaussians that are smaller than a pixel."""
+
+
+@dataclass(frozen=True)
+class OptimizationParams:
+    """How the Gaussians are optimised."""
+
+    iterations: int = 30_000
+    """Number of training steps."""
+    position_lr_init: float = 0.00016
+    """First learning rate of positions, times the extent of the scene."""
+    position_lr_final: float = 0.0000016
+    """Last learning rate of positions, times the extent of the scene."""
+    position_lr_delay_mult: float = 0.01
+    """Accepted for old command lines; without effect, as there is no delay."""
+    position_lr_max_steps: int = 30_000
+    """Step at which positions reach their last learning rate."""
+    feature_lr: float = 0.0025
+    """Learning rate of the base colour; the other colour coefficients use a twentieth."""
+    opacity_lr: float = 0.025
+    """Learning rate of opacities."""
+    scaling_lr: float = 0.005
+    """Learning rate of sizes."""
+    rotation_lr: float = 0.001
+    """Learning rate of rotations."""
+    exposure_lr_init: float = 0.01
+    """First learning rate of exposures (--train_test_exp)."""
+    exposure_lr_final: float = 0.001
+    """Last learning rate of exposures."""
+    exposure_lr_delay_steps: int = 0
+    """Steps over which the exposure learning rate rises at the start."""
+    exposure_lr_delay_mult: float = 0.0
+    """Factor of the exposure learning rate at the very start."""
+    percent_dense: float = 0.01
+    """Size, relative to the extent, above which a Gaussian is split rather than cloned."""
+    lambda_dssim: float = 0.2
+    """Weight of D-SSIM against L1 in the image loss."""
+    densification_interval: int = 100
+    """Steps between two densifications."""
+    opacity_reset_interval: int = 3000
+    """Steps between two opacity resets."""
+    densify_from_iter: int = 500
+    """First step of densification."""
+    densify_until_iter: int = 15_000
+    """Last step of densification."""
+    densify_grad_threshold: float = 0.0002
+    """Mean screen-space gradient above which a Gaussian is cloned or split."""
+    depth_l1_weight_init: float = 1.0
+    """First weight of the depth loss (--depths)."""
+    depth_l1_weight_final: float = 0.01
+    """Last weight of the depth loss."""
+    random_background: bool = False
+    """Another random background at every step."""
+    optimizer_type: Literal["default", "sparse_adam"] = "default"
+    """default = Adam on all Gaussians; sparse_adam = only on those that are seen."""
+    max_gaussians: int = 0
+    """Upper limit of the number of Gaussians; 0 = none."""
+    absgrad: bool = False
+    """Densify by the sum of absolute screen-space gradients (AbsGS)."""
+    prune_screen_size: bool = False
+    """Also remove Gaussians that are large on the screen, after the first opacity reset."""
+    lambda_alpha: float = 0.0
+    """Weight of the loss between rendered and image transparency."""
+
+
+@dataclass(frozen=True)
+class SemanticParams:
+    """Features distilled from a 2D teacher."""
+
+    foundation_model: Annotated[str, arg(aliases=["-f", "--fundation_model"])] = ""
+    """Teacher, e.g. classical, oracle, lseg, sam; empty = train without features."""
+    semantic_dimension: Annotated[int, arg(aliases=["--sementic_dimension", "--feature_dim"])] = 0
+    """Feature width per Gaussian; 0 = the teacher's. A smaller one gets a linear decoder."""
+    speedup: bool = False
+    """Use a smaller feature width, the teacher's divided by --speedup_ratio, and a linear decoder."""
+    speedup_ratio: int = 4
+    """Divisor of the feature width with --speedup."""
+    semantic_feature_lr: float = 0.001
+    """Learning rate of the features."""
+    loss_reduce: float = 1.0
+    """Weight of the feature loss."""
+    semantic_geometry_grad: bool = False
+    """Let the feature loss move the geometry too (exact gradient)."""
+    feature_res: Literal["image", "teacher"] = "image"
+    """Render features at the size of the image, or directly at the size of the teacher's map."""
+    semantic_start: int = 0
+    """First step with a feature loss."""
+    semantic_loss: Literal["l1", "l2", "cosine"] = "l1"
+    """Distance between rendered features and the teacher's."""
+    feature_cache: str = ""
+    """Folder of feature maps; empty = the teacher's own place in the data set."""
+
+
+@dataclass(frozen=True)
+class TrainParams:
+    """The training run: what is measured and saved, and when."""
+
+    test_iterations: tuple[int, ...] = (7000, 30_000)
+    """Steps at which train and test views are measured; -1 = never."""
+    save_iterations: tuple[int, ...] = (7000, 30_000)
+    """Steps at which the Gaussians are saved; the last step always is."""
+    checkpoint_iterations: tuple[int, ...] = ()
+    """Steps at which a checkpoint is saved."""
+    checkpoint_every: int = 0
+    """Also save a checkpoint every so many steps; 0 = only when interrupted."""
+    start_checkpoint: str = ""
+    """Checkpoint file (chkpnt*.pth) to continue from."""
+    resume: bool = False
+    """Continue from the newest checkpoint in the model folder."""
+    start_ply: str = ""
+    """PLY file of Gaussians to start from."""
+    init: Literal["auto", "points", "random"] = "auto"
+    """Start from the data set's points or from random ones; auto = points when there are any."""
+    init_count: int = 100_000
+    """Number of random points."""
+    tensorboard: bool = False
+    """Also write TensorBoard events, when TensorBoard is installed."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+    detect_anomaly: bool = False
+    """Let torch find the operation behind a NaN gradient; slow."""
+    debug_from: int = -1
+    """Step after which --debug is on; -1 = never."""
+    ip: str = "127.0.0.1"
+    """Address for a viewer; without effect until there is one."""
+    port: int = 6009
+    """Port for a viewer; without effect until there is one."""
+    disable_viewer: bool = False
+    """Do not open a port for a viewer; there is none yet, so this is always so."""

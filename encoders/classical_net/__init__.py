@@ -1,0 +1,1 @@
+"""Parts of the scene-spectral teacher: per-picture descriptors and the graph over all pictures."""

@@ -1,0 +1,82 @@
+"""`-f oracle`: true labels -> fixed unit vectors. For tests and benchmarks on scenes that come with `labels/`.
+
+Every label id gets one random vector of an orthonormal set (of unit vectors once there are more ids than channels), the same
+in every scene. A click then has an exact expected mask, which no teacher for photos can give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from encoders.base import SceneImages, register_teacher
+from utils.errors import UserError
+from utils.image_io import read_image
+
+IGNORE_LABEL = 255  # unclear pixels of hand-drawn labels: zero vector
+NUM_LABELS = 255
+
+
+def label_vectors(dim: int, seed: int = 0) -> np.ndarray:
+    """Unit vectors [255, dim] float32; any `dim` consecutive ids starting at a multiple of `dim` are orthonormal."""
+    rng = np.random.default_rng(seed)
+    blocks = [np.linalg.qr(rng.normal(size=(dim, dim)))[0] for _ in range(-(-NUM_LABELS // dim))]
+    return np.concatenate(blocks)[:NUM_LABELS].astype(np.float32)
+
+
+@register_teacher("oracle")
+class OracleTeacher:
+    """Ground-truth label ids as features.
+
+    Args:
+        dim: channels C.
+        noise: standard deviation of Gaussian noise added per pixel and channel.
+        seed: of the vectors and the noise.
+    """
+
+    name = "oracle"
+
+    def __init__(self, dim: int = 16, noise: float = 0.0, seed: int = 0) -> None:
+        if not 1 <= dim <= 1024 or noise < 0:
+            raise UserError(f"oracle: dim is {dim} and noise {noise}; expected 1 <= dim <= 1024 and noise >= 0; change them")
+        self.dim, self.noise, self.seed = dim, noise, seed
+
+    def options(self) -> dict[str, Any]:
+        """See `Teacher.options`."""
+        return {"dim": self.dim, "noise": self.noise, "seed": self.seed}
+
+    def inputs(self, images: SceneImages) -> dict[str, Path]:
+        """The label map of every picture: `labels/<key>.png`, or named by the last part of the key."""
+        folder = images.source / "labels"
+        if not folder.is_dir():
+            raise UserError(f"{folder} is missing; the oracle teacher needs true labels; use -f classical for photos")
+        return {key: _label_file(folder, key) for key in images.paths}
+
+    def encode_scene(self, images: SceneImages) -> Iterator[tuple[str, np.ndarray]]:
+        """See `Teacher.encode_scene`; maps have the size of the label maps."""
+        vectors = np.concatenate([label_vectors(self.dim, self.seed), np.zeros((1, self.dim), np.float32)])
+        for number, (key, path) in enumerate(self.inputs(images).items()):
+            features = vectors[read_labels(path)]
+            if self.noise:
+                rng = np.random.default_rng((self.seed, number))
+                features = features + rng.normal(0, self.noise, features.shape).astype(np.float32)
+            yield key, features
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """Label map [H, W] uint8 from a grey PNG."""
+    pixels = read_image(path)
+    if (pixels[..., 0] != pixels[..., 1]).any() or (pixels[..., 0] != pixels[..., 2]).any():
+        raise UserError(f"{path} is a colour picture; expected label ids as a single-channel PNG; convert it")
+    return pixels[..., 0]
+
+
+def _label_file(folder: Path, key: str) -> Path:
+    names = (f"{key}.png", f"{key.split('__')[-1]}.png")
+    for name in names:
+        if (folder / name).is_file():
+            return folder / name
+    raise UserError(f"{folder / names[0]} is missing; every picture needs its label map; use -f classical or add it")

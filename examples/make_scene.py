@@ -1,0 +1,131 @@
+"""Make a procedural data set with exact ground truth: python examples/make_scene.py static OUT [--size 160 120] [--views 48]."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from examples import camera_paths  # noqa: E402
+from examples.procedural import moving_toys, still_life  # noqa: E402
+from examples.writers import write_blender, write_colmap, write_rig  # noqa: E402
+from utils.errors import UserError  # noqa: E402
+from utils.files import read_json, write_json  # noqa: E402
+from utils.progress import say  # noqa: E402
+from utils.script import run  # noqa: E402
+
+MARKER = "procedural.json"  # what is in the folder, and whether it is complete
+OUR_FOLDERS = ("images", "sparse", "train", "test", "ims", "seg", "labels", "depth_gt", "object_masks", "features")
+Kind = Literal["static", "static_blender", "dynamic", "rig"]
+
+
+@dataclass(frozen=True)
+class SceneOptions:
+    """What to make and where."""
+
+    kind: tyro.conf.Positional[Kind]
+    """static: COLMAP; static_blender: NeRF-synthetic RGBA; dynamic: D-NeRF, one moving camera; rig: fixed cameras."""
+    out: tyro.conf.Positional[Path]
+    """Folder to write."""
+    size: tuple[int, int] = (160, 120)
+    """Width and height of the pictures in px."""
+    views: int = 48
+    """Pictures (static), training pictures (static_blender, dynamic; a fifth as many test pictures are added)."""
+    cameras: int = 10
+    """Cameras of the rig; every fifth is held out."""
+    frames: int = 12
+    """Time steps of the rig."""
+    samples: int = 2
+    """Rays per pixel side: 2 = 2x2 antialiasing."""
+    seed: int = 0
+    """Moves the toys a little; equal seeds give equal files."""
+    overwrite: bool = False
+    """Replace another procedural scene in the folder."""
+
+
+def check(options: SceneOptions) -> None:
+    """Raise a `UserError` for options that make no scene."""
+    least = {"size": min(options.size), "views": options.views, "cameras": options.cameras, "frames": options.frames}
+    limits = {"size": 16, "views": 2, "cameras": 3, "frames": 2}
+    for name, limit in limits.items():
+        if least[name] < limit:
+            raise UserError(f"--{name} is {least[name]}; expected at least {limit}; use a larger number")
+    if not 1 <= options.samples <= 8:
+        raise UserError(f"--samples is {options.samples}; expected 1 to 8; 2 is a good choice")
+
+
+def record(options: SceneOptions, complete: bool) -> dict:
+    """What the marker file holds: the options that decide the content, and whether all of it is written."""
+    content = {key: value for key, value in asdict(options).items() if key not in ("out", "overwrite")}
+    return content | {"size": list(options.size), "complete": complete}
+
+
+def prepare_folder(options: SceneOptions) -> bool:
+    """Whether there is something to do; with `overwrite`, removes what an earlier run of this script wrote."""
+    folder, marker = options.out, options.out / MARKER
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file; expected a folder or nothing; choose another OUT")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return True
+    if not marker.exists():
+        raise UserError(f"{folder} holds other files; expected a new folder or a scene of this script; choose another OUT")
+    if read_json(marker) == record(options, complete=True):
+        return False
+    if not options.overwrite:
+        raise UserError(f"{folder} holds another or an unfinished scene; expected a new folder; add --overwrite")
+    for name in OUR_FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    return True
+
+
+def write_scene(options: SceneOptions) -> None:
+    """Render and write the scene."""
+    size, views = options.size, options.views
+    if options.kind == "static":
+        write_colmap(options.out, still_life(options.seed), camera_paths.orbit(views, size), options.samples, options.seed)
+    elif options.kind == "static_blender":
+        train = camera_paths.hemisphere(views, size, options.seed)
+        test = camera_paths.hemisphere(max(1, views // 5), size, options.seed + 1)
+        write_blender(options.out, still_life(options.seed, background=False), train, test, options.samples)
+    elif options.kind == "dynamic":
+        train = camera_paths.moving_camera(np.linspace(0, 1, views), size)
+        between = (np.arange(max(1, views // 5)) + 0.5) / max(1, views // 5)
+        test = camera_paths.moving_camera(between, size, turns=1.0, phase_deg=70.0)
+        write_blender(options.out, moving_toys(options.seed), train, test, options.samples)
+    else:
+        times = np.linspace(0, 1, options.frames)
+        world = moving_toys(options.seed, background=True)
+        write_rig(options.out, world, camera_paths.rig(options.cameras, size), times, options.samples)
+
+
+def make(options: SceneOptions) -> None:
+    """Make the scene unless the same one is there already."""
+    check(options)
+    if not prepare_folder(options):
+        say(f"{options.out}: this scene is there already")
+        return
+    start = time.monotonic()
+    write_json(options.out / MARKER, record(options, complete=False))
+    say(f"making a {options.kind} scene of {options.size[0]}x{options.size[1]} px in {options.out}")
+    write_scene(options)
+    write_json(options.out / MARKER, record(options, complete=True))
+    say(f"done in {time.monotonic() - start:.1f} s")
+    if options.kind.startswith("static"):
+        say(f"next: python train.py -s {options.out} -m output/{options.out.name} --eval -f classical")
+
+
+def main() -> None:
+    """Read the command line and make the scene."""
+    make(tyro.cli(SceneOptions, description=__doc__, use_underscores=True))
+
+
+if __name__ == "__main__":
+    run(main)

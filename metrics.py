@@ -1,0 +1,193 @@
+"""Scores a trained model: PSNR, SSIM and LPIPS of rendered views, IoU and accuracy of segmentation masks.
+
+    python metrics.py -m output/run
+    python metrics.py -m output/run --labels data/labels --object fox
+
+Reads what render.py (and segment.py) wrote and writes `results.json` and `per_view.json` into the model folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import ndraster
+import numpy as np
+import torch
+from torch import Tensor
+
+from arguments import MetricsParams, parse
+from utils.errors import UserError
+from utils.files import read_json, write_json
+from utils.image_io import read_image, resize_uint8, to_float
+from utils.metrics import accuracy, iou, psnr
+from utils.progress import say
+from utils.script import run
+
+CONVENTION = (
+    "8-bit PNGs in 0..1; PSNR = 10 log10(1/MSE) over all pixels and channels of a view; SSIM 11x11, sigma 1.5, zero "
+    "padding; LPIPS VGG on 0..1 input (graphdeco's habit); each the mean over views"
+)
+MASK_CONVENTION = (
+    "per view: IoU = intersection/union, accuracy = equal pixels; labels resized to the mask by nearest neighbour, "
+    "ignored pixels left out; mean over the views that have labels"
+)
+IGNORE_LABEL = 255
+Lpips = Callable[[Tensor, Tensor], Tensor]
+
+
+def main() -> None:
+    """Score every model folder given on the command line."""
+    (params,) = parse("Score rendered views and segmentation masks.", MetricsParams)
+    lpips = load_lpips()
+    for model_path in params.model_paths:
+        score_model(Path(model_path), params, lpips)
+
+
+def score_model(model_path: Path, params: MetricsParams, lpips: Lpips | None) -> dict:
+    """Score one model folder; returns what goes into results.json."""
+    results, per_view = {}, {}
+    for folder in rendered_folders(model_path):
+        results[folder.name], per_view[folder.name] = score_images(folder, lpips)
+        say_scores(f"{model_path.name} {folder.name} test", results[folder.name])
+    if params.labels:
+        for folder in mask_folders(model_path, params.selection):
+            name = f"segment/{folder.name}"
+            results[name], per_view[name] = score_masks(folder, Path(params.labels), params.object)
+            say_scores(f"{model_path.name} {name}", results[name])
+    if not results:
+        raise UserError(f"{model_path}: no rendered test views; run: python render.py -m {model_path}")
+    write_json(model_path / "results.json", results)
+    write_json(model_path / "per_view.json", per_view)
+    say(f"written: {model_path / 'results.json'} and per_view.json")
+    say(f"next: python render.py -m {model_path} --novel_view --video")
+    return results
+
+
+def rendered_folders(model_path: Path) -> list[Path]:
+    """Folders test/<method> that hold renders and the photos beside them."""
+    if not model_path.is_dir():
+        raise UserError(f"{model_path}: no such folder; expected a model folder of train.py; check -m")
+    return sorted(path.parent for path in model_path.glob("test/*/renders") if (path.parent / "gt").is_dir())
+
+
+def score_images(folder: Path, lpips: Lpips | None) -> tuple[dict, dict]:
+    """Mean and per-view scores of one folder with renders/ and gt/."""
+    names = sorted(path.name for path in (folder / "renders").glob("*.png"))
+    missing = [name for name in names if not (folder / "gt" / name).is_file()]
+    if missing or not names:
+        seen = f"{len(names)} renders, {len(missing)} without a photo"
+        raise UserError(f"{folder}: {seen}; expected equal names in renders/ and gt/; run render.py again")
+    scores = {name: score_pair(folder / "renders" / name, folder / "gt" / name, lpips) for name in names}
+    per_view = {key: {name: scores[name][key] for name in names} for key in scores[names[0]]}
+    return mean_scores(per_view) | {"convention": CONVENTION}, per_view
+
+
+def score_pair(render_path: Path, truth_path: Path, lpips: Lpips | None) -> dict[str, float]:
+    """SSIM, PSNR and, when there is a network for it, LPIPS of one view."""
+    image, truth = (to_float(read_image(path)[..., :3]) for path in (render_path, truth_path))
+    if image.shape != truth.shape:
+        sizes = f"{tuple(image.shape)} and {tuple(truth.shape)}"
+        raise UserError(f"{render_path}: render and photo have shapes {sizes}; expected the same; run render.py again")
+    scores = {"SSIM": float(ndraster.ssim(image, truth)), "PSNR": psnr(image, truth)}
+    if lpips is not None:
+        with torch.no_grad():
+            scores["LPIPS"] = float(lpips(image[None], truth[None]))
+    return scores
+
+
+def mean_scores(per_view: dict[str, dict[str, float]]) -> dict[str, float]:
+    """Mean over views of each score."""
+    return {key: float(np.mean(list(values.values()))) for key, values in per_view.items()}
+
+
+def load_lpips() -> Lpips | None:
+    """LPIPS (VGG) when torchmetrics and the VGG16 weights are on this machine; otherwise one line and None."""
+    weights = Path(torch.hub.get_dir()) / "checkpoints" / "vgg16-397923af.pth"
+    if not weights.is_file():
+        say(f"LPIPS is skipped: no VGG16 weights at {weights} (nothing is downloaded)")
+        return None
+    try:
+        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
+    except ImportError:
+        say("LPIPS is skipped: torchmetrics is missing; to have it: pip install torchmetrics")
+        return None
+    return LearnedPerceptualImagePatchSimilarity(net_type="vgg", normalize=False).eval()
+
+
+def mask_folders(model_path: Path, selection: str) -> list[Path]:
+    """Folders segment/<name> to be scored: the named one, or all."""
+    folders = sorted(path.parent for path in model_path.glob("segment/*/masks"))
+    if selection:
+        folders = [folder for folder in folders if folder.name == selection]
+    if not folders:
+        wanted = f"segment/{selection or '<name>'}/masks"
+        raise UserError(f"{model_path}: no {wanted}; run: python segment.py -m {model_path} --point X Y --view K")
+    return folders
+
+
+def score_masks(folder: Path, labels: Path, wanted: str) -> tuple[dict, dict]:
+    """IoU and accuracy of the masks of one selection, over all labelled views and over the test views alone."""
+    manifest = read_json(folder / "selection.json")
+    target = resolve_object(labels, wanted, manifest)
+    per_view: dict[str, dict[str, float]] = {"IoU": {}, "accuracy": {}}
+    for view in manifest["views"]:
+        if (labels / f"{view['key']}.png").is_file():
+            mask = read_image(folder / "masks" / f"{view['key']}.png")[..., 0] > 127
+            truth, valid = read_truth(labels / f"{view['key']}.png", target, mask.shape)
+            per_view["IoU"][view["key"]] = iou(mask, truth, valid)
+            per_view["accuracy"][view["key"]] = accuracy(mask, truth, valid)
+    if not per_view["IoU"]:
+        raise UserError(f"{labels}: no label image for any view; expected <view>.png, e.g. {manifest['views'][0]['key']}")
+    held_out = {view["key"] for view in manifest["views"] if view["split"] == "test"} & set(per_view["IoU"])
+    means = mean_scores(per_view) | {"views": len(per_view["IoU"]), "test_views": len(held_out)}
+    if held_out:
+        means["IoU_test"] = float(np.mean([per_view["IoU"][key] for key in held_out]))
+        means["accuracy_test"] = float(np.mean([per_view["accuracy"][key] for key in held_out]))
+    return means | {"object": target, "convention": MASK_CONVENTION}, per_view
+
+
+def resolve_object(labels: Path, wanted: str, manifest: dict) -> int | None:
+    """Label id to score against; None = the label images are plain masks (0 = outside).
+
+    `wanted` is an id or a name of classes.json; empty = the label under the first click, when its view is labelled.
+    """
+    classes = read_json(labels / "classes.json") if (labels / "classes.json").is_file() else {}
+    if wanted.isdigit():
+        return int(wanted)
+    if wanted:
+        ids = [int(key) for key, name in classes.items() if name == wanted]
+        if not ids:
+            known = ", ".join(f"{key} {name}" for key, name in classes.items()) or "no classes.json there"
+            raise UserError(f"object {wanted!r} is not in {labels}; known: {known}; use --object with one of them")
+        return ids[0]
+    if not classes:
+        return None
+    return label_under_click(labels, manifest)
+
+
+def label_under_click(labels: Path, manifest: dict) -> int:
+    """The label id under the first positive click."""
+    path = labels / f"{manifest['click_view']}.png"
+    if not manifest["points"] or not path.is_file():
+        raise UserError(f"{labels}: no label of the clicked view {manifest['click_view']}; name the object: --object fox")
+    image = resize_uint8(read_image(path)[..., 0], *manifest["click_size"], nearest=True)
+    x, y = manifest["points"][0]
+    return int(image[y, x])
+
+
+def read_truth(path: Path, target: int | None, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """(inside, valid) masks [H, W] of one label image at the size of the predicted mask."""
+    image = resize_uint8(read_image(path)[..., 0], shape[1], shape[0], nearest=True)
+    if target is None:
+        return image > 0, np.ones(shape, dtype=bool)
+    return image == target, image != IGNORE_LABEL
+
+
+def say_scores(title: str, scores: dict) -> None:
+    """One line of scores."""
+    say(f"{title}: " + ", ".join(f"{key} {value:.4f}" for key, value in scores.items() if isinstance(value, float)))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,68 @@
+"""Dataset readers: one file = one format, found by looking at the folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from scene.scene_info import DatasetError, SceneInfo
+from utils.registry import Registry
+
+DATASETS = Registry("dataset reader")
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How to read a data set."""
+
+    images: str = "images"
+    """Image sub-folder (COLMAP)."""
+    eval: bool = False
+    """Hold out test views."""
+    llffhold: int = 8
+    """With `eval`, every n-th image by name is a test view; 0 = the list `sparse/0/test.txt`."""
+    test_list: str = ""
+    """File with one test image name per line; holds those out, with or without `eval`."""
+
+
+class DatasetReader(Protocol):
+    """One format. Registered with `@DATASETS.register(name, priority=...)`; higher priorities look first."""
+
+    def missing(self, folder: Path) -> str | None:
+        """None if the folder has this format, else what was looked for and not found."""
+
+    def read(self, folder: Path, options: ReadOptions) -> SceneInfo:
+        """Reads the folder without writing into it."""
+
+
+def read_scene(folder: Path | str, options: ReadOptions | None = None) -> SceneInfo:
+    """Reads a data set with the first reader that knows its format.
+
+    Raises:
+        DatasetError: one line that says what was seen, what was expected and what to do.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise DatasetError(f"{folder}: no such folder; give the data set with -s")
+    DATASETS.discover("scene.datasets")
+    reasons = []
+    for name, reader_class in DATASETS.items():
+        reader = reader_class()
+        reason = reader.missing(folder)
+        if reason is None:
+            return _checked(reader.read(folder, options or ReadOptions()))
+        reasons.append(f"{name}: {reason}")
+    raise DatasetError(f"{folder}: not a data set that can be read; {'; '.join(reasons)}")
+
+
+def _checked(info: SceneInfo) -> SceneInfo:
+    """What must hold for every reader's result."""
+    if not info.train:
+        left = f"all {len(info.test)} are test views" if info.test else "it has no cameras"
+        raise DatasetError(f"{info.root}: no training cameras ({left}); check --llffhold, --test_list or the data set")
+    names = [camera.image_name for camera in (*info.train, *info.test)]
+    if len(set(names)) < len(names):
+        twice = sorted({name for name in names if names.count(name) > 1})[:3]
+        raise DatasetError(f"{info.root}: image names occur twice: {', '.join(twice)}; each image must be listed once")
+    return info

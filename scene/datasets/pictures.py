@@ -1,0 +1,51 @@
+"""Finding image files, their sizes and their masks, without decoding them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from scene.scene_info import DatasetError
+
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp")
+_LISTED = 4
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) in pixels from the header of an image file."""
+    try:
+        with Image.open(path) as image:
+            return image.size
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DatasetError(f"{path}: not a readable image; expected a PNG or JPEG, replace or remove it") from error
+
+
+def with_extension(path: Path) -> Path | None:
+    """The file itself, or the one that its missing extension stands for; None if there is none."""
+    if path.is_file():
+        return path
+    candidates = (path.with_name(path.name + extension) for extension in EXTENSIONS)
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def find_mask(root: Path, image_name: str) -> Path | None:
+    """`masks/<name>.png` of an image, where <name> is the relative name with or without its extension.
+
+    Args:
+        root: folder that holds `masks/`.
+        image_name: relative image name, `/` between folders.
+    """
+    folder = root / "masks"
+    if not folder.is_dir():
+        return None
+    stem = image_name.rpartition(".")[0] or image_name
+    candidates = (folder / f"{name}.png" for name in (stem, image_name))
+    return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def few(names: Sequence[str]) -> str:
+    """The first names of a list, in words."""
+    more = len(names) - _LISTED
+    return ", ".join(names[:_LISTED]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,241 @@
+"""Ground-truth pictures: decoded when first needed, kept as bytes, fetched ahead by background threads."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Lock
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from scene.cameras import Camera
+from scene.datasets.undistort import undistort
+from scene.scene_info import CameraInfo, DatasetError
+from utils.image_io import read_image, resize_uint8
+from utils.progress import warn
+
+DECODING_THREADS = 2
+GPU_SHARE = 0.25
+"""Pictures go to the GPU by themselves if they fit in this share of its free memory."""
+RAM_SHARE = 0.5
+"""Pictures beyond this share of the main memory are decoded again when needed."""
+_FALLBACK_RAM_BYTES = 8 << 30
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """What a render is compared with, on the training device."""
+
+    image: Tensor  # [3, H, W] float 0..1, transparent pictures composited on the background
+    alpha: Tensor | None  # [1, H, W] float 0..1 of transparent pictures
+    weight: Tensor | None  # [1, H, W] float 0..1, 0 = ignore this pixel; None = all count
+
+
+@dataclass(frozen=True, eq=False)
+class _Stored:
+    """Bytes of one picture."""
+
+    pixels: Tensor  # [3 | 4, H, W] uint8
+    weight: Tensor | None  # [1, H, W] uint8
+
+    @property
+    def num_bytes(self) -> int:
+        return self.pixels.numel() + (0 if self.weight is None else self.weight.numel())
+
+
+class ImageStore:
+    """Pictures of the cameras at the cameras' sizes.
+
+    Args:
+        cameras: all cameras whose pictures may be asked for (for the memory estimate).
+        device: where `get` delivers.
+        data_device: where the bytes are kept: `cpu`, `cuda`, or `auto` = on the GPU if there is plenty of room.
+        prefetch: decode ahead in background threads when `prefetch` is called.
+    """
+
+    def __init__(
+        self,
+        cameras: Sequence[Camera],
+        device: torch.device | str,
+        data_device: str = "auto",
+        prefetch: bool = True,
+    ) -> None:
+        self.device = torch.device(device)
+        self.total_bytes = sum(estimated_bytes(camera) for camera in cameras)
+        self.data_device = choose_data_device(data_device, self.device, self.total_bytes)
+        self._limit_bytes = self.total_bytes if self.data_device.type == "cuda" else int(RAM_SHARE * _ram_bytes())
+        # Pinned blocks are rounded up to powers of two, so only what fits easily is pinned.
+        fits = 2 * self.total_bytes <= self._limit_bytes
+        self._pinned = fits and self.data_device.type == "cpu" and self.device.type == "cuda"
+        self._stored: OrderedDict[tuple, _Stored] = OrderedDict()
+        self._stored_bytes = 0
+        self._pending: dict[tuple, Future[_Stored]] = {}
+        self._lock = Lock()
+        self._threads = ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="images") if prefetch else None
+
+    def describe(self) -> str:
+        """The memory estimate in words."""
+        text = f"images: {format_bytes(self.total_bytes)} as bytes on {self.data_device}"
+        if self.total_bytes > self._limit_bytes:
+            text += f", of which {format_bytes(self._limit_bytes)} are kept and the rest is decoded again when needed"
+        return text
+
+    def prefetch(self, camera: Camera) -> None:
+        """Starts decoding a picture that will be asked for soon."""
+        key = _key(camera)
+        with self._lock:
+            if self._threads is not None and key not in self._stored and key not in self._pending:
+                self._pending[key] = self._threads.submit(self._load, camera)
+
+    def get(self, camera: Camera, background: Tensor | None = None) -> GroundTruth:
+        """The picture of a camera, composited on the background of the render.
+
+        Args:
+            camera: any size; the photograph is resized to it.
+            background: [3] RGB 0..1 under transparent pixels; None = black.
+        """
+        stored = self._fetch(camera)
+        pixels = stored.pixels.to(self.device, non_blocking=True).float() / 255
+        weight = None
+        if stored.weight is not None:
+            weight = stored.weight.to(self.device, non_blocking=True).float() / 255
+        if pixels.shape[0] == 3:
+            return GroundTruth(pixels, None, weight)
+        color, alpha = pixels[:3], pixels[3:]
+        image = color * alpha
+        if background is not None:
+            image = image + background.to(self.device)[:, None, None] * (1 - alpha)
+        return GroundTruth(image, alpha, weight)
+
+    def close(self) -> None:
+        """Stops the background threads."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+            self._threads = None
+
+    def _fetch(self, camera: Camera) -> _Stored:
+        key = _key(camera)
+        with self._lock:
+            if key in self._stored:
+                self._stored.move_to_end(key)
+                return self._stored[key]
+            pending = self._pending.pop(key, None)
+        stored = self._load(camera) if pending is None else pending.result()
+        with self._lock:
+            self._keep(key, stored)
+        return stored
+
+    def _keep(self, key: tuple, stored: _Stored) -> None:
+        """Remembers a picture and forgets those unused for longest beyond the limit."""
+        self._stored[key] = stored
+        self._stored_bytes += stored.num_bytes
+        while self._stored_bytes > self._limit_bytes and len(self._stored) > 1:
+            _, oldest = self._stored.popitem(last=False)
+            self._stored_bytes -= oldest.num_bytes
+
+    def _load(self, camera: Camera) -> _Stored:
+        pixels, weight = decode(camera)
+        return _Stored(self._place(pixels), None if weight is None else self._place(weight))
+
+    def _place(self, array: np.ndarray) -> Tensor:
+        """[H, W, C] uint8 array as [C, H, W] tensor where bytes are kept, pinned if the GPU will fetch it."""
+        tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
+        if self._pinned:
+            return tensor.pin_memory()
+        return tensor.to(self.data_device)
+
+
+def decode(camera: Camera) -> tuple[np.ndarray, np.ndarray | None]:
+    """Pixels [H, W, 3 | 4] and weights [H, W, 1] (or None), uint8, undistorted, at the camera's size.
+
+    Raises:
+        DatasetError: the camera has no photograph, or the file has changed its size since it was listed.
+        UserError: the file cannot be decoded.
+    """
+    info = camera.info
+    if info is None:
+        raise DatasetError(f"camera {camera.image_name} has no photograph; only cameras of the data set have one")
+    pixels = read_image(info.image_path)
+    if pixels.shape[:2] != (info.height, info.width):
+        found = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        raise DatasetError(f"{info.image_path}: is {found}, was {info.width}x{info.height} when listed; start again")
+    weight = None if info.mask_path is None else _read_mask(info)
+    if info.distortion:
+        pixels, weight = _undistorted(pixels, weight, info)
+    pixels = resize_uint8(pixels, camera.width, camera.height)
+    return pixels, None if weight is None else _shrink(weight, camera.width, camera.height)[:, :, None]
+
+
+def estimated_bytes(camera: Camera) -> int:
+    """Bytes that a camera's picture takes; alpha is looked up in the file's header."""
+    if camera.info is None:
+        return 0
+    try:
+        with Image.open(camera.info.image_path) as image:
+            channels = 4 if image.has_transparency_data else 3
+    except (OSError, ValueError, SyntaxError):
+        channels = 3  # decoding will say what is wrong
+    has_weight = camera.info.mask_path is not None or bool(camera.info.distortion)
+    return camera.width * camera.height * (channels + has_weight)
+
+
+def choose_data_device(name: str, device: torch.device, num_bytes: int) -> torch.device:
+    """Where to keep the pictures: as told, or on the GPU of the training if they fit easily."""
+    if name != "auto":
+        wanted = torch.device(name)
+        if wanted.type == "cuda" and not torch.cuda.is_available():
+            warn("--data_device cuda: no GPU here, images stay on the cpu")
+            return torch.device("cpu")
+        return wanted
+    if device.type != "cuda":
+        return torch.device("cpu")
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return device if num_bytes <= GPU_SHARE * free_bytes else torch.device("cpu")
+
+
+def format_bytes(count: float) -> str:
+    """A number of bytes in readable units."""
+    for unit in ("B", "kB", "MB"):
+        if count < 1000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.1f} GB"
+
+
+def _key(camera: Camera) -> tuple:
+    return camera.image_name, camera.width, camera.height
+
+
+def _ram_bytes() -> int:
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows has no sysconf
+        return _FALLBACK_RAM_BYTES
+
+
+def _read_mask(info: CameraInfo) -> np.ndarray:
+    """[H, W] uint8 at the size of the image file: 255 where the mask is not zero."""
+    mask = read_image(info.mask_path)[:, :, :3].max(axis=2)
+    return resize_uint8(np.where(mask > 0, 255, 0).astype(np.uint8), info.width, info.height, nearest=True)
+
+
+def _undistorted(pixels: np.ndarray, weight: np.ndarray | None, info: CameraInfo) -> tuple[np.ndarray, np.ndarray]:
+    """Pinhole pixels and weights; pixels that the photograph does not have weigh nothing."""
+    straight, valid = undistort(pixels, info)
+    if weight is None:
+        return straight, np.where(valid, 255, 0).astype(np.uint8)
+    moved, _ = undistort(weight[:, :, None], info, nearest=True)
+    return straight, np.where(valid, moved[:, :, 0], 0).astype(np.uint8)
+
+
+def _shrink(weight: np.ndarray, width: int, height: int) -> np.ndarray:
+    """[H, W] weights at another size: the mean of the pixels that fall together."""
+    if weight.shape == (height, width):
+        return weight
+    return np.array(Image.fromarray(weight).resize((width, height), Image.Resampling.BOX))

@@ -1,0 +1,121 @@
+"""A data set opened for training or rendering: cameras at their size, extent, pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from scene.cameras import Camera, camera_record
+from scene.datasets import ReadOptions, read_scene
+from scene.image_store import ImageStore
+from scene.scene_info import CameraInfo, SceneInfo
+from utils.progress import say, warn
+
+EXTENT_MARGIN = 1.1
+_SMALLEST_SPREAD = 1e-6
+"""Camera spread, as a share of the distance to the points, below which the cameras count as one."""
+
+
+class SceneFlags(Protocol):
+    """The flags that a scene needs (`arguments.ModelParams` has them)."""
+
+    source_path: str
+    images: str
+    resolution: int
+    data_device: str
+    eval: bool
+    llffhold: int
+    test_list: str
+    ignore_principal_point: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """Everything about a data set that training and rendering use."""
+
+    info: SceneInfo
+    train: tuple[Camera, ...]
+    test: tuple[Camera, ...]
+    extent: float
+    """Radius of the camera positions in world units: scales position learning rates and densification."""
+    images: ImageStore
+
+    @classmethod
+    def open(cls, model: SceneFlags, device: torch.device | str) -> Scene:
+        """Reads the data set of `--source_path` and says what was found.
+
+        Raises:
+            DatasetError: one line about what is wrong with the data set.
+        """
+        info = read_scene(model.source_path, read_options(model))
+        cameras = [
+            Camera.from_info(camera, uid, model.resolution, model.ignore_principal_point)
+            for uid, camera in enumerate((*info.train, *info.test))
+        ]
+        train, test = tuple(cameras[: len(info.train)]), tuple(cameras[len(info.train) :])
+        images = ImageStore(cameras, device, model.data_device)
+        for note in info.warnings:
+            warn(note)
+        say(_found(info, cameras))
+        scene = cls(info, train, test, scene_extent(info), images)
+        say(images.describe())
+        return scene
+
+    def camera_records(self) -> list[dict[str, object]]:
+        """The content of `cameras.json`: test cameras first, then train (static 3DGS file layout)."""
+        return [camera_record(camera, index) for index, camera in enumerate((*self.test, *self.train))]
+
+
+def read_options(model: SceneFlags) -> ReadOptions:
+    """The part of the flags that readers look at."""
+    return ReadOptions(
+        images=model.images,
+        eval=model.eval,
+        llffhold=model.llffhold,
+        test_list=model.test_list,
+    )
+
+
+def camera_extent(cameras: Sequence[CameraInfo]) -> float:
+    """1.1 times the largest distance of a camera centre from the mean centre, world units."""
+    centers = np.stack([camera.center for camera in cameras])
+    return EXTENT_MARGIN * float(np.linalg.norm(centers - centers.mean(axis=0), axis=1).max())
+
+
+def scene_extent(info: SceneInfo) -> float:
+    """Extent of the training cameras; of the points, with a warning, if the cameras stand in one place."""
+    extent = camera_extent(info.train)
+    points = info.points.positions if info.points is not None else np.zeros((0, 3), np.float32)
+    if info.points is None and info.random_box is not None:
+        points = np.array(info.random_box)
+    if len(points) == 0:
+        if extent > 0:
+            return extent
+        warn(f"{info.root}: all cameras stand in one place and there are no points; scene extent set to 1")
+        return 1.0
+    middle = np.median(points, axis=0)
+    radius = float(np.percentile(np.linalg.norm(points - middle, axis=1), 90))
+    if extent > _SMALLEST_SPREAD * radius and extent > 0:
+        return extent
+    fallback = EXTENT_MARGIN * radius or 1.0
+    warn(f"{info.root}: all cameras stand in one place; scene extent {fallback:.3g} taken from the points")
+    return fallback
+
+
+def _found(info: SceneInfo, cameras: Sequence[Camera]) -> str:
+    """One line: reader, counts, sizes, points."""
+    sizes = Counter((camera.info.width, camera.info.height, camera.width, camera.height) for camera in cameras)
+    (file_width, file_height, width, height), most = sizes.most_common(1)[0]
+    size = f"{file_width}x{file_height}"
+    if (width, height) != (file_width, file_height):
+        size += f" used at {width}x{height}"
+    if most < len(cameras):
+        size += f" (mostly; {len(sizes)} sizes)"
+    points = "no points" if info.points is None else f"{len(info.points)} points"
+    counts = f"{len(info.train)} train + {len(info.test)} test images"
+    return f"scene: {info.root} ({info.reader}), {counts} {size}, {points}"

@@ -1,0 +1,72 @@
+"""What a dataset reader returns: plain NumPy records, no torch and no pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from utils.errors import UserError
+
+
+class DatasetError(UserError):
+    """A data set that cannot be read: the message says what was seen, what was expected and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class CameraInfo:
+    """One photograph and where it was taken from.
+
+    The intrinsics are in pixels of the image file, with pixel centres at +0.5 (as COLMAP has it).
+    """
+
+    image_name: str
+    """Relative name with extension, unique in the scene, `/` between folders."""
+    image_path: Path
+    world_to_camera: np.ndarray  # [4, 4] float64, OpenCV axes (x right, y down, z forward), column vectors
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    width: int
+    height: int
+    time: float = 0.0
+    """Moment of the picture, 0..1."""
+    mask_path: Path | None = None
+    """Picture whose zero pixels are ignored in training."""
+    distortion: tuple[float, ...] = ()
+    """OpenCV order: k1 k2 p1 p2 [k3 k4 k5 k6], or k1 k2 k3 k4 of the fisheye model; () = pinhole."""
+    fisheye: bool = False
+
+    @property
+    def center(self) -> np.ndarray:
+        """Camera centre in world units, [3]."""
+        rotation, translation = self.world_to_camera[:3, :3], self.world_to_camera[:3, 3]
+        return -rotation.T @ translation
+
+
+@dataclass(frozen=True, eq=False)
+class PointCloud:
+    """Points the training starts from."""
+
+    positions: np.ndarray  # [P, 3] float32, world units
+    colors: np.ndarray  # [P, 3] float32, 0..1
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+@dataclass(frozen=True, eq=False)
+class SceneInfo:
+    """A data set as read from disk."""
+
+    train: tuple[CameraInfo, ...]
+    test: tuple[CameraInfo, ...]
+    points: PointCloud | None
+    root: Path
+    reader: str
+    """Name of the reader that understood the folder."""
+    warnings: tuple[str, ...] = ()
+    random_box: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
+    """(low, high) corners for random initialisation where the format prescribes them; None = from the cameras."""

@@ -1,0 +1,146 @@
+"""From a click to a set of Gaussians: queries, similarities, the automatic threshold, smoothing. No rendering here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import breadth_first_order, connected_components, minimum_spanning_tree
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from utils.errors import UserError
+
+WINDOW_RADIUS_PX = 2  # 5x5 pixels around a click
+SAME_SURFACE = 0.05  # relative difference of depth within which two pixels count as one surface
+MIN_ALPHA = 0.1  # below it there is nothing to click on
+EPS = 1e-8
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which Gaussians are chosen, and why; every [N] tensor is index-aligned with the model."""
+
+    mask: Tensor  # [N] bool
+    similarity: Tensor  # [N] cosine with the nearest positive query
+    negative: Tensor  # [N] cosine with the nearest negative query, -1 without any
+    threshold: float
+    positive_queries: Tensor  # [P, D] unit length
+    negative_queries: Tensor  # [M, D] unit length
+
+
+def click_query(
+    features: Tensor,  # [D, H, W] blended
+    alpha: Tensor,  # [1, H, W]
+    depth: Tensor,  # [1, H, W] of the surface, 0 = none
+    point: tuple[int, int],  # (x, y) = (column, row) in pixels
+) -> Tensor:
+    """Unit query [D]: mean of the features in a window around the click, near the click in space as well.
+
+    Pixels count by a Gaussian of their distance (sigma = half the window) and by alpha, and only when they lie on the
+    clicked surface, so that a click next to an edge does not mix in what is behind it.
+
+    Raises:
+        UserError: the click is outside the image or on nothing.
+    """
+    x, y = point
+    height, width = alpha.shape[1:]
+    if not (0 <= x < width and 0 <= y < height):
+        raise UserError(f"point {x} {y} is outside the image; expected 0..{width - 1} 0..{height - 1}; x is the column")
+    if alpha[0, y, x] < MIN_ALPHA:
+        raise UserError(f"point {x} {y} shows nothing (alpha {float(alpha[0, y, x]):.2f}); click on the object")
+    rows = slice(max(0, y - WINDOW_RADIUS_PX), y + WINDOW_RADIUS_PX + 1)
+    columns = slice(max(0, x - WINDOW_RADIUS_PX), x + WINDOW_RADIUS_PX + 1)
+    weight = _distance_weight(rows, columns, point, alpha) * alpha[0, rows, columns]
+    near = (depth[0, rows, columns] - depth[0, y, x]).abs() <= SAME_SURFACE * depth[0, y, x].abs()
+    weight = weight * near
+    window = features[:, rows, columns] / alpha[0, rows, columns].clamp_min(MIN_ALPHA)
+    return F.normalize((window * weight).sum((1, 2)) / weight.sum(), dim=0, eps=EPS)
+
+
+def _distance_weight(rows: slice, columns: slice, point: tuple[int, int], like: Tensor) -> Tensor:
+    x, y = point
+    dy = torch.arange(like.shape[1], device=like.device)[rows] - y
+    dx = torch.arange(like.shape[2], device=like.device)[columns] - x
+    return torch.exp(-2.0 * (dy[:, None] ** 2 + dx[None, :] ** 2) / WINDOW_RADIUS_PX**2)
+
+
+def nearest_cosine(features: Tensor, queries: Tensor) -> Tensor:
+    """Largest cosine of each row [N, D] with any query [Q, D]; -1 without queries, 0 for rows of zeros."""
+    if len(queries) == 0:
+        return features.new_full((len(features),), -1.0)
+    cosines = F.normalize(features, dim=1, eps=EPS) @ F.normalize(queries, dim=1, eps=EPS).T
+    return cosines.amax(1)
+
+
+def reachable_similarity(similarity: Tensor, neighbours: np.ndarray, seeds: Tensor) -> Tensor:
+    """The similarity [N] that a chain of neighbours from a seed to each Gaussian keeps up: the best chain's weakest link.
+
+    {reachable >= t} is the part of {similarity >= t} that hangs together with the seeds [S] (indices), for every t at
+    once. The best chains run along a minimum spanning tree (bottleneck paths).
+    """
+    values = similarity.cpu().double().numpy()
+    count, width = neighbours.shape
+    start, end = np.repeat(np.arange(count), width), neighbours.reshape(-1)
+    costs = 2.0 - np.minimum(values[start], values[end])  # positive: zero would mean "no link"
+    seed_ids = np.unique(seeds.cpu().numpy())
+    start = np.concatenate([start, np.full(len(seed_ids), count)])
+    end, costs = np.concatenate([end, seed_ids]), np.concatenate([costs, 2.0 - values[seed_ids]])
+    # Both directions of a pair may be listed; their costs are equal and must not be added up.
+    low, high = np.minimum(start, end), np.maximum(start, end)
+    _, first = np.unique(low * (count + 1) + high, return_index=True)
+    graph = coo_matrix((costs[first], (low[first], high[first])), shape=(count + 1, count + 1))
+    tree = minimum_spanning_tree(graph.tocsr())
+    order, parents = breadth_first_order(tree, count, directed=False)
+    return torch.from_numpy(_weakest_links(values, order, parents)).to(similarity)
+
+
+def _weakest_links(values: np.ndarray, order: np.ndarray, parents: np.ndarray) -> np.ndarray:
+    """Running minimum of `values` [N] from the root `order[0]` (a node of its own) down a tree; -1 where it does not lead."""
+    reached = [-1.0] * len(values) + [1.0]
+    own = [*values.tolist(), 1.0]
+    for node, parent in zip(order[1:].tolist(), parents[order[1:]].tolist(), strict=True):
+        reached[node] = min(own[node], reached[parent])
+    return np.array(reached[:-1])
+
+
+def nearest_neighbours(means: Tensor, count: int) -> np.ndarray:
+    """Indices [N, count] of each Gaussian's nearest others (fewer columns when there are fewer Gaussians)."""
+    points = means.detach().cpu().double().numpy()
+    count = min(count, len(points) - 1)
+    if count <= 0:
+        return np.zeros((len(points), 0), dtype=np.int64)
+    return cKDTree(points).query(points, k=count + 1)[1][:, 1:]
+
+
+def smooth(values: Tensor, weight: Tensor, neighbours: np.ndarray, own_share: float = 0.5) -> Tensor:
+    """Values [N] blended with the weighted mean of their neighbours' values; `weight` [N] is how much each is seen."""
+    if neighbours.shape[1] == 0:
+        return values
+    index = torch.from_numpy(neighbours).to(values.device)
+    near_weight = weight[index] + EPS
+    mean = (values[index] * near_weight).sum(1) / near_weight.sum(1)
+    return own_share * values + (1 - own_share) * mean
+
+
+def drop_islands(mask: Tensor, weight: Tensor, neighbours: np.ndarray, min_share: float) -> Tensor:
+    """`mask` [N] without connected groups that hold less than `min_share` of the selected weight [N]."""
+    if not mask.any() or neighbours.shape[1] == 0:
+        return mask
+    labels = connected_groups(mask, neighbours)
+    mass = np.bincount(labels, weights=(weight * mask).cpu().double().numpy())
+    kept = mass[labels] >= min_share * mass.sum()
+    return mask & torch.from_numpy(kept).to(mask.device)
+
+
+def connected_groups(mask: Tensor, neighbours: np.ndarray) -> np.ndarray:
+    """Label [N] of each Gaussian's group; groups are linked by neighbour pairs that are both in `mask`."""
+    inside = mask.cpu().numpy()
+    start = np.repeat(np.arange(len(inside)), neighbours.shape[1])
+    end = neighbours.reshape(-1)
+    both = inside[start] & inside[end]
+    links = coo_matrix((np.ones(both.sum(), np.int8), (start[both], end[both])), shape=(len(inside), len(inside)))
+    return connected_components(links, directed=False)[1]

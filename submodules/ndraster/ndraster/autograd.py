@@ -1,0 +1,88 @@
+"""The compiled backends behind one autograd function; `csrc/shared/schema.h` says what their operators take and give."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ndraster.types import Gaussians, PinholeCamera, RasterOutput, Settings
+
+
+class _Call(NamedTuple):
+    """The arguments of a call that are not tensors."""
+
+    name: str  # cpu or cuda
+    camera: list[float]  # 12 of world_to_camera, fx fy cx cy
+    width: int
+    height: int
+    settings: Settings
+
+    @property
+    def operators(self):
+        return getattr(torch.ops, f"ndraster_{self.name}")
+
+    @property
+    def arguments(self) -> tuple:
+        s = self.settings
+        return (self.camera, self.width, self.height, s.sh_degree, s.antialiasing, s.near, s.scale_modifier)
+
+
+def compiled_blend(
+    gaussians: Gaussians, camera: PinholeCamera, settings: Settings, probe: Tensor, name: str
+) -> RasterOutput:
+    """Run a compiled backend; same arguments and result as the reference."""
+    rows = camera.world_to_camera.detach().to("cpu", torch.float64)[:3].flatten().tolist()  # free when it is on the CPU
+    call = _Call(name, [*rows, camera.fx, camera.fy, camera.cx, camera.cy], camera.width, camera.height, settings)
+    g = gaussians
+    tensors = (g.means, g.quats_wxyz, g.scales, g.opacities, g.sh, g.colors, g.features, probe)
+    color, depth, inverse_depth, alpha, feature_map, median_ids, radii, means2d = _Blend.apply(call, *tensors)
+    return RasterOutput(
+        color=color,
+        features=None if g.features is None else feature_map,
+        depth=depth,
+        inverse_depth=inverse_depth,
+        alpha=alpha,
+        median_depth=_median_depth(g.means, camera, median_ids),
+        median_ids=median_ids,
+        radii=radii,
+        means2d=means2d,
+        screen_probe=probe,
+    )
+
+
+def _median_depth(means: Tensor, camera: PinholeCamera, median_ids: Tensor) -> Tensor:
+    """z [1, H, W] of the median Gaussians, from the few means that are needed."""
+    if means.shape[0] == 0:
+        return means.new_zeros(1, *median_ids.shape)
+    row = camera.world_to_camera[2].to(means)
+    z = means[median_ids.clamp_min(0).long()] @ row[:3] + row[3]
+    return torch.where(median_ids >= 0, z, z.new_zeros(()))[None]
+
+
+class _Blend(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, call: _Call, *tensors: Tensor | None):
+        *parameters, _probe = (None if t is None else t.detach().contiguous() for t in tensors)
+        outputs = call.operators.forward(*parameters, *call.arguments)
+        color, depth, inverse_depth, transmittance, feature_map, median_ids, radii, means2d, *lists = outputs
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(median_ids, radii, means2d)
+        ctx.call = call
+        ctx.save_for_backward(*parameters, *lists, color, depth, inverse_depth, transmittance, feature_map)
+        return color, depth, inverse_depth, 1 - transmittance, feature_map, median_ids, radii, means2d
+
+    @staticmethod
+    def backward(ctx, g_color, g_depth, g_inverse_depth, g_alpha, g_feature_map, *_unused):
+        image_gradients = (g_color, g_depth, g_inverse_depth, g_alpha, g_feature_map)
+        if all(g is None for g in image_gradients):
+            return (None,) * 9
+        image_gradients = (None if g is None else g.contiguous() for g in image_gradients)
+        saved = ctx.saved_tensors
+        geometry = ctx.call.settings.semantic_geometry_grad
+        results = ctx.call.operators.backward(
+            *saved[:7], *ctx.call.arguments, *saved[7:], *image_gradients, geometry
+        )
+        wanted = ctx.needs_input_grad[1:]
+        return None, *(g if want else None for g, want in zip(results, wanted))

@@ -1,0 +1,243 @@
+// Blending of one sub-tile (8 px wide, two vectors of pixels): culling, alpha, colour, and the backward pass over pairs.
+// Included once per instruction set, after its vec_*.h.
+
+namespace ndr::cpu::NDR_ISA {
+
+constexpr int PX = 2 * LANES;        // pixels of a sub-tile
+constexpr int SUB_W = 8;
+constexpr int SUB_H = PX / SUB_W;
+constexpr int SUBS_X = TILE / SUB_W, SUBS = SUBS_X * (TILE / SUB_H);
+constexpr int BLOCK = 64;            // Gaussians culled at a time, between checks for saturation
+constexpr int CULL_FIELDS = 8;
+constexpr float LOG2_E = 1.4426950408889634f;
+
+// A Gaussian as the pixel loops read it: the conic is scaled so that alpha = opacity * 2^(xx dx^2 + xy dx dy + yy dy^2).
+struct Local {
+    float x, y, xx, xy, yy, opacity;
+    float r, g, b, z, inverse_z, unused;
+};
+
+// The tile's list, copied block by block as far as the pixels ask for it.
+struct Prepared {
+    const TileTask* task;
+    Local* local;
+    float* cull;   // CULL_FIELDS planes for the box test
+    int stride, ready;
+    int* list;     // what the last cull found
+};
+
+static inline Prepared prepared(const TileTask& task, Scratch& scratch) {
+    Prepared p;
+    p.task = &task;
+    p.stride = (task.count + BLOCK - 1) / BLOCK * BLOCK + BLOCK;
+    p.local = (Local*)scratch.local.floats((size_t)p.stride * (sizeof(Local) / sizeof(float)));
+    p.cull = scratch.cull.floats((size_t)p.stride * CULL_FIELDS);
+    p.ready = 0;
+    p.list = scratch.list.ints(BLOCK + LANES);
+    return p;
+}
+
+static inline void prepare_one(Prepared& p, int i) {
+    const Splat& s = p.task->splats[p.task->ids[i]];
+    const float fields[CULL_FIELDS] = {s.x, s.y, s.conic_xx, 2 * s.conic_xy, s.conic_yy, s.reach2,
+                                       -s.conic_xy / s.conic_yy, -s.conic_xy / s.conic_xx};
+    for (int f = 0; f < CULL_FIELDS; f++) p.cull[f * (size_t)p.stride + i] = fields[f];
+    p.local[i] = {s.x, s.y, -0.5f * LOG2_E * s.conic_xx, -LOG2_E * s.conic_xy, -0.5f * LOG2_E * s.conic_yy, s.opacity,
+                  s.r, s.g, s.b, s.z, s.inverse_z, 0};
+}
+
+static void prepare(Prepared& p, int end) {
+    for (int i = p.ready; i < end; i++) {
+        if (i < p.task->count)
+            prepare_one(p, i);
+        else
+            for (int f = 0; f < CULL_FIELDS; f++) p.cull[f * (size_t)p.stride + i] = f == 5 ? -1.0f : 1.0f;  // no reach
+    }
+    p.ready = end;
+}
+
+// box_distance2 of projection.h for LANES Gaussians: which of them reach the box of pixel centres.
+static inline Mask touch(const float* c, size_t stride, float x0, float y0, float x1, float y1) {
+    const Vec x = load(c), y = load(c + stride), xx = load(c + 2 * stride), xy2 = load(c + 3 * stride);
+    const Vec yy = load(c + 4 * stride), reach2 = load(c + 5 * stride), zero = set1(0);
+    const Vec left = set1(x0) - x, right = set1(x1) - x, top = set1(y0) - y, bottom = set1(y1) - y;
+    const Vec dx = min(max(zero, left), right), dy = min(max(zero, top), bottom);  // nearest of the box to the mean
+    const Vec ey = min(max(load(c + 6 * stride) * dx, top), bottom);               // minimum on the facing vertical edge
+    const Vec ex = min(max(load(c + 7 * stride) * dy, left), right);               // and on the horizontal one
+    const Vec on_vertical = fma(fma(xx, dx, xy2 * ey), dx, yy * ey * ey);
+    const Vec on_horizontal = fma(fma(xx, ex, xy2 * dy), ex, yy * dy * dy);
+    return ge(reach2, min(on_vertical, on_horizontal));
+}
+
+// Gaussians first .. first + BLOCK that reach the sub-tile -> p.list, in depth order.
+static inline int cull(Prepared& p, int first, int px, int py) {
+    if (p.ready < first + BLOCK) prepare(p, first + BLOCK);
+    int count = 0;
+    for (int i = first; i < first + BLOCK; i += LANES)
+        count += append(p.list + count, i,
+                        touch(p.cull + i, p.stride, px + 0.5f, py + 0.5f, px + SUB_W - 0.5f, py + SUB_H - 0.5f));
+    return count;
+}
+
+// 2^x for x <= 0, 1 to 2 ulp: degree 5 on [-0.5, 0.5] (Chebyshev fit), exponent added to the bits.
+static inline Vec exp2_negative(Vec x) {
+    const Vec shift = set1(12582912.0f);  // 1.5 * 2^23: the sum's low bits are round(x)
+    x = max(x, set1(-100.0f));            // far below ALPHA_MIN; also where NaN goes
+    const Vec shifted = x + shift, f = x - (shifted - shift);
+    Vec r = set1(1.3400424e-3f);
+    r = fma(r, f, set1(9.6760895e-3f));
+    r = fma(r, f, set1(5.5503272e-2f));
+    r = fma(r, f, set1(2.4022107e-1f));
+    r = fma(r, f, set1(6.9314718e-1f));
+    r = fma(r, f, set1(1.0f));
+    return times_power(r, shifted);
+}
+
+// Alpha before the cap. Forward and backward share these exact operations, so they make the same decisions.
+static inline Vec raw_alpha(const Local& g, Vec px, Vec py, Vec& dx, Vec& dy) {
+    dx = set1(g.x) - px, dy = set1(g.y) - py;
+    const Vec slope = fma(set1(g.xx), dx, set1(g.xy) * dy);
+    return set1(g.opacity) * exp2_negative(fma(slope, dx, set1(g.yy) * dy * dy));
+}
+
+// Pixel centres and which pixels are in the image.
+struct Pixels {
+    Vec x[2], y[2];
+    Mask inside[2];
+};
+
+static inline Pixels pixels(const TileTask& task, int px, int py) {
+    Pixels p;
+    float x[PX], y[PX];
+    for (int i = 0; i < PX; i++) x[i] = px + i % SUB_W + 0.5f, y[i] = py + i / SUB_W + 0.5f;
+    for (int v = 0; v < 2; v++) {
+        p.x[v] = load(x + v * LANES), p.y[v] = load(y + v * LANES);
+        p.inside[v] = both(gt(set1((float)task.width), p.x[v]), gt(set1((float)task.height), p.y[v]));
+    }
+    return p;
+}
+
+// The blending step all passes share: cap, cut-off, saturation. -> weight; updates transmittance and live.
+static inline Vec blend_step(Vec raw, Vec& transmittance, Mask& live, Vec& alpha) {
+    alpha = min(raw, set1(ALPHA_MAX));
+    alpha = zero_unless(ge(alpha, set1(ALPHA_MIN)), alpha);
+    const Vec after = fnma(transmittance, alpha, transmittance);
+    live = both(live, ge(after, set1(TRANSMITTANCE_MIN)));
+    const Vec weight = zero_unless(live, alpha * transmittance);
+    transmittance = select(live, after, transmittance);
+    return weight;
+}
+
+struct Blend {
+    Vec transmittance[2], r[2], g[2], b[2], depth[2], inverse_depth[2], median[2];
+};
+
+// The stored pairs of a sub-tile: positions in the tile's list and PX weights each.
+struct Pairs {
+    int* position;
+    float* weight;
+    int count;
+};
+
+// Blend a sub-tile front to back; STORE: also keep its list and weights.
+template <bool STORE>
+static Blend blend_subtile(Prepared& p, int px, int py, Pairs* pairs) {
+    const Pixels at = pixels(*p.task, px, py);
+    Blend o = {};
+    Mask live[2] = {at.inside[0], at.inside[1]};
+    for (int v = 0; v < 2; v++) o.transmittance[v] = set1(1), o.median[v] = set1_bits(-1);
+    for (int first = 0; first < p.task->count; first += BLOCK) {
+        const int found = cull(p, first, px, py);
+        for (int k = 0; k < found; k++) {
+            const Local& g = p.local[p.list[k]];
+            const Vec id = set1_bits(p.task->ids[p.list[k]]);
+            for (int v = 0; v < 2; v++) {
+                Vec dx, dy, alpha;
+                const Vec raw = raw_alpha(g, at.x[v], at.y[v], dx, dy);
+                // the last Gaussian met at half the light or more is the one that crosses, if any does
+                o.median[v] = select(ge(o.transmittance[v], set1(MEDIAN_TRANSMITTANCE)), id, o.median[v]);
+                const Vec w = blend_step(raw, o.transmittance[v], live[v], alpha);
+                o.r[v] = fma(w, set1(g.r), o.r[v]);
+                o.g[v] = fma(w, set1(g.g), o.g[v]);
+                o.b[v] = fma(w, set1(g.b), o.b[v]);
+                o.depth[v] = fma(w, set1(g.z), o.depth[v]);
+                o.inverse_depth[v] = fma(w, set1(g.inverse_z), o.inverse_depth[v]);
+                if (STORE) store(pairs->weight + (size_t)pairs->count * PX + v * LANES, w);
+            }
+            if (STORE) pairs->position[pairs->count++] = p.list[k];
+        }
+        if (!any(either(live[0], live[1]))) break;
+    }
+    for (int v = 0; v < 2; v++)
+        o.median[v] = select(ge(o.transmittance[v], set1(MEDIAN_TRANSMITTANCE)), set1_bits(-1), o.median[v]);
+    return o;
+}
+
+// What the backward pass knows of each pixel of a sub-tile; g_* are zero outside the image.
+struct PixelGradients {
+    Vec r[2], g[2], b[2], depth[2], inverse_depth[2], alpha[2];
+    Vec remaining[2];  // gradient-weighted sum of everything not yet passed
+};
+
+// Add the gradients of one (Gaussian, sub-tile) pair to `row`. pair_gradient: PX extra dL/dw (features), or null.
+static inline void backward_pair(const Local& g, const Pixels& at, PixelGradients& d, Vec transmittance[2], Mask live[2],
+                                 const float* pair_gradient, float* row) {
+    Vec s[12] = {};
+    Mask hit[2];
+    Vec raw[2], alpha[2], weight[2], before[2], dx[2], dy[2];
+    for (int v = 0; v < 2; v++) {
+        raw[v] = raw_alpha(g, at.x[v], at.y[v], dx[v], dy[v]);
+        before[v] = transmittance[v];
+        weight[v] = blend_step(raw[v], transmittance[v], live[v], alpha[v]);
+        hit[v] = gt(weight[v], set1(0));
+    }
+    if (!any(either(hit[0], hit[1]))) return;
+    const float xx = g.xx * (-2 / LOG2_E), xy = g.xy * (-1 / LOG2_E), yy = g.yy * (-2 / LOG2_E);
+    for (int v = 0; v < 2; v++) {
+        Vec value = fma(d.r[v], set1(g.r), d.alpha[v]);  // dL/dw
+        value = fma(d.g[v], set1(g.g), value);
+        value = fma(d.b[v], set1(g.b), value);
+        value = fma(d.depth[v], set1(g.z), value);
+        value = fma(d.inverse_depth[v], set1(g.inverse_z), value);
+        if (pair_gradient) value = value + load(pair_gradient + v * LANES);
+        d.remaining[v] = fnma(weight[v], value, d.remaining[v]);
+        const Vec g_alpha = fma(before[v], value, set1(0) - d.remaining[v] / (set1(1) - alpha[v]));
+        const Vec g_power = zero_unless(hit[v], g_alpha * raw[v]);  // straight through the cap
+        const Vec g_x = g_power * fma(set1(xx), dx[v], set1(xy) * dy[v]);
+        const Vec g_y = g_power * fma(set1(xy), dx[v], set1(yy) * dy[v]);
+        const Vec along = g_power * dx[v];
+        s[0] = s[0] - g_x;
+        s[1] = s[1] - g_y;
+        s[2] = fma(along, dx[v], s[2]);
+        s[3] = fma(along, dy[v], s[3]);
+        s[4] = fma(g_power * dy[v], dy[v], s[4]);
+        s[5] = s[5] + g_power;
+        const Vec by_z = fma(set1(-g.inverse_z * g.inverse_z), d.inverse_depth[v], d.depth[v]);
+        s[6] = fma(weight[v], by_z, s[6]);
+        s[7] = fma(weight[v], d.r[v], s[7]);
+        s[8] = fma(weight[v], d.g[v], s[8]);
+        s[9] = fma(weight[v], d.b[v], s[9]);
+        s[10] = s[10] + abs(g_x);
+        s[11] = s[11] + abs(g_y);
+    }
+    add_sums(s, row);
+}
+
+// Walk a sub-tile front to back again, adding to the rows [count, GRADIENT_ROW] of the tile's list. pair_gradients: PX per
+// pair in the order of blend_subtile<true>, or null.
+static void backward_subtile(Prepared& p, int px, int py, PixelGradients& d, const float* pair_gradients, float* rows) {
+    const Pixels at = pixels(*p.task, px, py);
+    Vec transmittance[2] = {set1(1), set1(1)};
+    Mask live[2] = {at.inside[0], at.inside[1]};
+    for (int first = 0; first < p.task->count; first += BLOCK) {
+        const int found = cull(p, first, px, py);
+        for (int k = 0; k < found; k++) {
+            const int i = p.list[k];
+            backward_pair(p.local[i], at, d, transmittance, live, pair_gradients, rows + (size_t)i * GRADIENT_ROW);
+            if (pair_gradients) pair_gradients += PX;
+        }
+        if (!any(either(live[0], live[1]))) break;
+    }
+}
+
+}  // namespace ndr::cpu::NDR_ISA

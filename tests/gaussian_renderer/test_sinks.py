@@ -1,0 +1,87 @@
+"""What the sinks write can be read back: pictures, tensors, videos, the manifest, the colour basis."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from gaussian_renderer import sinks
+from gaussian_renderer.feature_basis import evenly_spread, scene_basis
+from gaussian_renderer.feature_decoder import LinearDecoder
+from gaussian_renderer.frames import render_frames
+from tests.blobs import COLORS, REFERENCE, blob_model, ring_cameras
+from utils.files import load_torch, read_json
+from utils.image_io import read_image
+from utils.pca import Pca
+
+
+def show(out, *chosen, count=2, settings=REFERENCE, model=None):
+    render_frames(ring_cameras(count), model or blob_model(), chosen, settings=settings)
+    return sorted(path.name for path in out.glob("*"))
+
+
+def test_renders_are_numbered_pngs_of_the_colours(tmp_path):
+    names = show(tmp_path, sinks.FolderSink(tmp_path, sinks.color_picture))
+    assert names == ["00000.png", "00001.png"]
+    pixels = read_image(tmp_path / "00000.png").reshape(-1, 3) / 255
+    for color in COLORS[:2].numpy():
+        assert np.abs(pixels - color).max(1).min() < 0.05
+
+
+def test_depth_is_red_near_and_black_where_empty(tmp_path):
+    show(tmp_path, sinks.FolderSink(tmp_path, sinks.depth_picture), count=1)
+    pixels = read_image(tmp_path / "00000.png")
+    assert pixels[0, 0].tolist() == [0, 0, 0]
+    assert pixels.reshape(-1, 3).std(0).max() > 10
+
+
+def test_video_holds_all_frames(tmp_path):
+    iio = pytest.importorskip("imageio.v3")
+    pytest.importorskip("av")
+    row = sinks.side_by_side(sinks.color_picture, sinks.depth_picture)
+    show(tmp_path, sinks.VideoSink(tmp_path / "a.mp4", row, fps=5), count=3)
+    assert iio.imread(tmp_path / "a.mp4", plugin="pyav").shape == (3, 40, 96, 3)
+
+
+def test_saved_features_have_the_layout_of_feature_3dgs(tmp_path):
+    torch.manual_seed(0)
+    settings = replace(REFERENCE, feature_size=(10, 12))
+    names = show(tmp_path, sinks.SavedFeatureSink(tmp_path, LinearDecoder(4, 7)), settings=settings)
+    assert names == ["00000_fmap_CxHxW.pt", "00001_fmap_CxHxW.pt"]
+    saved = load_torch(tmp_path / names[0])
+    assert saved.shape == (7, 10, 12) and saved.dtype == torch.float16
+
+
+def test_manifest_says_which_number_is_which_view(tmp_path):
+    show(tmp_path, sinks.ManifestSink(tmp_path / "manifest.json"))
+    rows = read_json(tmp_path / "manifest.json")["frames"]
+    assert rows[1] == {"index": 1, "image_name": "001.png", "width": 48, "height": 40, "time": 0.0}
+
+
+def test_one_colour_basis_serves_all_frames(tmp_path):
+    cameras, model, path = ring_cameras(4), blob_model(noise=0.0), tmp_path / "pca.safetensors"
+    basis = scene_basis(path, cameras, model, REFERENCE)
+    assert torch.equal(scene_basis(path, cameras[:1], model, REFERENCE).basis, basis.basis), "stored, not fitted again"
+    picture = sinks.feature_picture(basis)
+    show(tmp_path, sinks.FolderSink(tmp_path, picture, needs_features=True), model=model)
+    front, back = (read_image(tmp_path / f"0000{i}.png").astype(int).reshape(-1, 3) for i in (0, 1))
+    strongest = front[front.sum(1).argmax()]
+    assert np.abs(back - strongest).sum(1).min() < 30, "a ball keeps its colour in the other view"
+
+
+def test_a_basis_of_another_width_is_fitted_again(tmp_path):
+    path = tmp_path / "pca.safetensors"
+    Pca(torch.zeros(9), torch.zeros(9, 3), torch.zeros(3), torch.ones(3)).save(path)
+    assert scene_basis(path, ring_cameras(1), blob_model(), REFERENCE).mean.shape == (4,)
+
+
+def test_a_feature_sink_without_features_says_so(tmp_path):
+    picture = sinks.feature_picture(Pca(torch.zeros(4), torch.zeros(4, 3), torch.zeros(3), torch.ones(3)))
+    with pytest.raises(ValueError, match="rendered without features"):
+        show(tmp_path, sinks.FolderSink(tmp_path, picture, needs_features=False))
+
+
+@pytest.mark.parametrize("count, expected", [(1, [0]), (3, [0, 4, 9]), (20, list(range(10)))])
+def test_evenly_spread(count, expected):
+    assert evenly_spread(list(range(10)), count) == expected

@@ -1,0 +1,281 @@
+"""train.py from end to end, on a procedural scene of 32x24 px."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import train
+from examples.make_scene import SceneOptions, make
+from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
+from scene import Scene
+from scene.checkpoint import latest_checkpoint
+from scene.formats.ply import read_ply
+from tests.helpers import ROOT, assert_one_line_error, run_script
+from utils.progress import set_quiet
+
+WIDTH, TEACHER_DIM = 3, 6
+# Short, but with densification, an opacity reset and a decoder before the interruptions.
+FLAGS = (
+    "--eval --device cpu --backend reference --init_count 150 --sh_degree 1 --iterations 40 --densify_from_iter 5 "
+    "--densification_interval 5 --opacity_reset_interval 12 --densify_grad_threshold 0.00005 --test_iterations -1 "
+    f"--random_background -f lseg --semantic_dimension {WIDTH}"
+).split()
+PLAIN = FLAGS[: FLAGS.index("-f")]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quiet():
+    yield
+    set_quiet(False)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    """A Blender data set with teacher maps of random values."""
+    folder = tmp_path_factory.mktemp("data") / "scene"
+    make(SceneOptions("static_blender", folder, size=(32, 24), views=8))
+    generator = torch.Generator().manual_seed(0)
+    maps = folder / "rgb_feature_langseg"
+    maps.mkdir()
+    for camera in open_scene(folder).train:
+        key = camera.image_name.split(".")[0].replace("/", "__")
+        torch.save(torch.rand(TEACHER_DIM, 6, 8, generator=generator), maps / f"{key}_fmap_CxHxW.pt")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory) -> Path:
+    """The model folder of an uninterrupted run, in a process of its own."""
+    out = tmp_path_factory.mktemp("finished")
+    result = run_script("train.py", "-s", data, "-m", out, *FLAGS)
+    assert result.returncode == 0, result.stderr
+    (out / "stdout.txt").write_text(result.stdout)
+    return out
+
+
+def open_scene(folder: Path) -> Scene:
+    return Scene.open(train.ModelParams(source_path=str(folder), eval=True, device="cpu"), "cpu")
+
+
+def start(data: Path, out: Path, *flags: str) -> subprocess.Popen:
+    """train.py in the background."""
+    command = [sys.executable, "train.py", "-s", data, "-m", out, *FLAGS, *flags]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+
+
+def wait_until(condition, process: subprocess.Popen) -> None:
+    for _ in range(6000):
+        if condition():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    raise AssertionError("nothing happened within 30 s")
+
+
+def iterations_logged(out: Path) -> int:
+    path = out / "metrics.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def resume(out: Path) -> subprocess.CompletedProcess:
+    result = run_script("train.py", "-m", out, "--resume", "--device", "cpu", "--backend", "reference")
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def assert_same_result(out: Path, finished: Path) -> None:
+    """Bit for bit the same Gaussians, decoder and figures."""
+    name = Path("point_cloud/iteration_40/point_cloud.ply")
+    assert (out / name).read_bytes() == (finished / name).read_bytes()
+    decoders = [LinearDecoder.load(decoder_path(folder, 40)).state_dict() for folder in (out, finished)]
+    assert all(torch.equal(decoders[0][key], decoders[1][key]) for key in decoders[0])
+    records = [[r | {"seconds": 0} for r in read_records(folder)] for folder in (out, finished)]
+    assert records[0] == records[1]
+
+
+def read_records(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_quality_rises_and_everything_is_written(data, tmp_path):
+    flags = [*PLAIN[: PLAIN.index("--test_iterations")], "--test_iterations", "1", "80", "--iterations", "80"]
+    train.main(["-s", str(data), "-m", str(tmp_path), *flags, "--densify_from_iter", "500", "--white_background"])
+    tests = {record["iteration"]: record["psnr"] for record in read_records(tmp_path) if record["split"] == "test"}
+    assert tests[80] > tests[1] + 2.0
+    assert {record["iteration"] for record in read_records(tmp_path) if record["split"] == "train"} == set(range(1, 81))
+    for name in ("config.json", "cfg_args", "cameras.json", "input.ply"):
+        assert (tmp_path / name).stat().st_size > 0
+    assert len(read_ply(tmp_path / "point_cloud/iteration_80/point_cloud.ply")) == 150
+    assert len(json.loads((tmp_path / "cameras.json").read_text())) == 9
+
+
+def test_features_and_decoder_are_trained_and_saved(finished):
+    arrays = read_ply(finished / "point_cloud/iteration_40/point_cloud.ply")
+    assert arrays.semantic_feature.shape[1] == WIDTH and abs(arrays.semantic_feature).max() > 0
+    assert len(arrays) > 150  # densified
+    assert LinearDecoder.load(decoder_path(finished, 40)).teacher_dim == TEACHER_DIM
+
+
+def test_first_and_last_lines(finished):
+    text = (finished / "stdout.txt").read_text()
+    for part in ("8 train + 1 test images 32x24", "150 Gaussians", "features 3 wide", "device: cpu", str(finished)):
+        assert part in text
+    assert "python render.py -m" in text and "python segment.py -m" in text.splitlines()[-2] + text.splitlines()[-1]
+
+
+def test_features_do_not_touch_colours(data, tmp_path):
+    """Training with features gives bit for bit the same geometry and colours as training without."""
+    flags = ["-s", str(data), *PLAIN, "--iterations", "12", "--semantic_start", "4"]
+    train.main([*flags, "-m", str(tmp_path / "plain")])
+    train.main([*flags, "-m", str(tmp_path / "features"), "-f", "lseg", "--feature_res", "teacher"])
+    folders = (tmp_path / "plain", tmp_path / "features")
+    plain, features = (read_ply(folder / "point_cloud/iteration_12/point_cloud.ply").named() for folder in folders)
+    assert features.pop("semantic_feature").shape[1] == TEACHER_DIM
+    assert plain.keys() == features.keys()
+    assert all((plain[name] == features[name]).all() for name in plain)
+
+
+def test_resume_after_a_checkpoint(data, finished, tmp_path):
+    result = run_script("train.py", "-s", data, "-m", tmp_path, *FLAGS, "--iterations", "23", "--checkpoint_every", "10")
+    assert result.returncode == 0, result.stderr
+    assert [path.name for path in tmp_path.glob("chkpnt*")] == ["chkpnt20.pth"]  # the rolling one only
+    result = run_script(*f"train.py -m {tmp_path} --resume --iterations 40 --device cpu --backend reference".split())
+    assert result.returncode == 0 and "continuing after iteration 20" in result.stdout, result.stderr
+    assert [path.name for path in tmp_path.glob("chkpnt*")] == ["chkpnt40.pth"]
+    last = [record for record in read_records(tmp_path) if record["iteration"] == 23]
+    assert len(last) == 1
+    assert_same_result(tmp_path, finished)
+
+
+def test_ctrl_c_saves_and_resumes(data, finished, tmp_path):
+    process = start(data, tmp_path)
+    wait_until(lambda: iterations_logged(tmp_path) >= 14, process)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130, stderr
+    assert f"python train.py -m {tmp_path} --resume --device cpu --backend reference" in stdout
+    assert "Traceback" not in stderr
+    assert 14 <= int(latest_checkpoint(tmp_path).stem.removeprefix("chkpnt")) < 40
+    resume(tmp_path)
+    assert_same_result(tmp_path, finished)
+
+
+def test_kill_leaves_whole_files_and_resumes(data, finished, tmp_path):
+    process = start(data, tmp_path, "--checkpoint_every", "1")
+    wait_until(lambda: iterations_logged(tmp_path) >= 14, process)
+    process.kill()
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL
+    resume(tmp_path)
+    assert_same_result(tmp_path, finished)
+
+
+def test_resuming_before_the_first_checkpoint_starts_over(data, finished, tmp_path):
+    process = start(data, tmp_path)
+    wait_until(lambda: iterations_logged(tmp_path) >= 1, process)
+    process.kill()
+    process.communicate(timeout=30)
+    assert "no checkpoint yet" in resume(tmp_path).stderr
+    assert_same_result(tmp_path, finished)
+
+
+def test_an_earlier_run_is_set_aside(data, tmp_path):
+    flags = ["-s", str(data), "-m", str(tmp_path), *PLAIN]
+    train.main([*flags, "--iterations", "3", "--checkpoint_iterations", "3"])
+    train.main([*flags, "--iterations", "2"])
+    assert (tmp_path / "earlier_runs/1/point_cloud/iteration_3/point_cloud.ply").exists()
+    assert (tmp_path / "earlier_runs/1/chkpnt3.pth").exists()
+    assert [path.name for path in (tmp_path / "point_cloud").iterdir()] == ["iteration_2"]
+    assert latest_checkpoint(tmp_path) is None
+
+
+def test_starting_from_a_ply_and_from_a_checkpoint(data, tmp_path):
+    flags = ["-s", str(data), *PLAIN]
+    train.main([*flags, "-m", str(tmp_path / "a"), "--iterations", "4", "--checkpoint_iterations", "2"])
+    ply = tmp_path / "a/point_cloud/iteration_4/point_cloud.ply"
+    train.main([*flags, "-m", str(tmp_path / "b"), "--iterations", "1", "--start_ply", str(ply), "--position_lr_init", "1e-9",
+                "--position_lr_final", "1e-9"])  # fmt: skip
+    moved = read_ply(tmp_path / "b/point_cloud/iteration_1/point_cloud.ply").xyz - read_ply(ply).xyz
+    assert abs(moved).max() < 1e-6
+    start_from = str(tmp_path / "a/chkpnt2.pth")
+    train.main([*flags, "-m", str(tmp_path / "c"), "--iterations", "4", "--start_checkpoint", start_from])
+    assert (tmp_path / "c/point_cloud/iteration_4/point_cloud.ply").read_bytes() == ply.read_bytes()
+
+
+@pytest.mark.parametrize("optimizer", ["default", "sparse_adam"])
+def test_the_cap_holds(data, tmp_path, optimizer):
+    flags = ["-s", str(data), "-m", str(tmp_path), *PLAIN, "--optimizer_type", optimizer]
+    train.main([*flags, "--iterations", "20", "--max_gaussians", "170"])
+    assert 150 < max(record["count"] for record in read_records(tmp_path)) <= 170
+
+
+@pytest.mark.parametrize(
+    ("flags", "parts"),
+    [
+        (["-s", "nowhere"], ["nowhere"]),
+        ([], ["-s FOLDER"]),
+        (["--iteration", "5"], ["--iterations"]),
+        (["-s", "DATA", "--depths", "d"], ["--depths"]),
+        (["-s", "DATA", "--train_test_exp"], ["--train_test_exp"]),
+        (["-s", "DATA", "--iterations", "0"], ["--iterations is 0"]),
+        (["-s", "DATA", "-f", "lsag"], ["lsag", "lseg"]),
+        (["-s", "DATA", "-f", "lseg", "--semantic_dimension", "7"], ["teacher has 6 channels"]),
+        (["-s", "DATA", "--feature_lr", "1e38"], ["the loss is inf at iteration"]),
+        (["-s", "DATA", "--start_checkpoint", "BOMB"], ["pickled Python objects"]),
+        (["-s", "DATA", "--start_checkpoint", "TRUNCATED"], ["truncated"]),
+        (["--resume"], ["config.json"]),
+    ],
+)
+def test_bad_input_is_one_line(data, finished, tmp_path, flags, parts, capsys):
+    names = {"DATA": str(data), "BOMB": str(bomb(tmp_path)), "TRUNCATED": str(truncated(tmp_path))}
+    words = [names.get(word, word) for word in flags]
+    out = tmp_path / "out"
+    with pytest.raises(SystemExit) as leave:
+        train.run(lambda: train.main([*PLAIN, "-m", str(out), *words]))
+    message = capsys.readouterr().err.strip().splitlines()[-1]
+    assert leave.value.code == 1 and message.startswith("error: ")
+    for part in parts:
+        assert part in message
+    assert not list(out.glob("point_cloud/*"))
+
+
+def test_a_teacher_map_of_the_wrong_shape(data, tmp_path):
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for path in sorted((data / "rgb_feature_langseg").iterdir()):
+        torch.save(torch.rand(TEACHER_DIM, 6, 8), maps / path.name)
+    torch.save(torch.rand(TEACHER_DIM + 1, 6, 8), path_of_last(maps))
+    result = run_script("train.py", "-s", data, "-m", tmp_path / "out", *FLAGS, "--feature_cache", maps)
+    assert_one_line_error(result, path_of_last(maps).name.split("_fmap")[0])
+
+
+def path_of_last(folder: Path) -> Path:
+    return sorted(folder.iterdir())[-1]
+
+
+class Bomb:
+    """Runs a command when unpickled, if it is let."""
+
+    def __reduce__(self):
+        return (os.system, ("echo exploded",))
+
+
+def bomb(folder: Path) -> Path:
+    torch.save({"model": Bomb(), "iteration": 1}, folder / "bomb.pth")
+    return folder / "bomb.pth"
+
+
+def truncated(folder: Path) -> Path:
+    torch.save({"model": torch.zeros(10_000), "iteration": 1}, folder / "truncated.pth")
+    path = folder / "truncated.pth"
+    path.write_bytes(path.read_bytes()[:5000])
+    return path

@@ -1,0 +1,146 @@
+"""Trains Gaussians on the images of a data set, and with `-f TEACHER` distils the teacher's features into them.
+
+    python train.py -s data/scene -m output/run --eval
+    python train.py -s data/scene -m output/run -f classical
+    python train.py -m output/run --resume
+
+Writes <model>/point_cloud/iteration_<N>/point_cloud.ply, config.json, metrics.jsonl and, on demand, checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from arguments import (
+    ModelParams,
+    OptimizationParams,
+    PipelineParams,
+    SemanticParams,
+    TrainParams,
+    merge_saved,
+    parse,
+    resolve_paths,
+)
+from encoders import open_features
+from gaussian_renderer.trained import choose_device
+from scene import GaussianModel, Scene
+from scene.checkpoint import checkpoint_path, latest_checkpoint, load_checkpoint
+from scene.initialization import InitOptions, from_ply, initial_model
+from training import state
+from training.distillation import Distiller
+from training.options import RunOptions, check_options
+from training.output_folder import say_next_commands, set_aside_earlier_run, write_run_description
+from training.trainer import Trainer
+from utils.progress import say, set_quiet, warn
+from utils.script import run
+from utils.seeds import set_seed
+
+DESCRIPTION = "Train Gaussians on the images of a data set."
+GROUPS = (ModelParams, PipelineParams, OptimizationParams, SemanticParams, TrainParams)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Train what the command line asks for; `args` stands in for it."""
+    options = read_options(args)
+    set_quiet(options.train.quiet)
+    check_options(options)
+    set_seed(options.model.seed)
+    torch.autograd.set_detect_anomaly(options.train.detect_anomaly)
+    checkpoint = find_checkpoint(options)
+    saved = load_checkpoint(checkpoint) if checkpoint is not None else None
+    trainer = build_trainer(options, saved)
+    if saved is not None:
+        continue_from(trainer, checkpoint, saved)
+    trainer.run()
+    say_next_commands(options)
+
+
+def read_options(args: Sequence[str] | None) -> RunOptions:
+    """The command line; with --resume on top of what was saved with the run."""
+    groups = parse(DESCRIPTION, *GROUPS, args=args)
+    if groups[-1].resume:
+        groups = merge_saved(DESCRIPTION, *GROUPS, args=args)
+    model, *others = groups
+    return RunOptions(resolve_paths(model), *others)
+
+
+def find_checkpoint(options: RunOptions) -> Path | None:
+    """The checkpoint to continue from, if any."""
+    if options.train.resume:
+        newest = latest_checkpoint(options.model.model_path)
+        if newest is None:
+            warn(f"{options.model.model_path} holds no checkpoint yet; starting from the beginning")
+        return newest
+    return Path(options.train.start_checkpoint) if options.train.start_checkpoint else None
+
+
+def build_trainer(options: RunOptions, saved: dict | None) -> Trainer:
+    """Data set, teacher, model and loop; says what was found."""
+    device = choose_device(options.model.device)
+    scene = Scene.open(options.model, device)
+    distiller = build_distiller(options, scene, device)
+    width = distiller.width if distiller is not None else 0
+    model = build_model(options, scene, width, device) if saved is None else restored_model(saved, width, device)
+    features = f", features {width} wide" if width else ""
+    say(f"model: {model.num_gaussians} Gaussians, SH degree {model.max_sh_degree}{features}")
+    say(f"device: {device}, backend {options.model.backend}, output {options.model.model_path}")
+    if not options.train.resume:
+        starts = (options.train.start_checkpoint, options.train.start_ply)
+        set_aside_earlier_run(Path(options.model.model_path), starts)
+    write_run_description(options, scene, model)
+    return Trainer(options, scene, model, distiller)
+
+
+def build_distiller(options: RunOptions, scene: Scene, device: torch.device) -> Distiller | None:
+    """The feature loss of `-f`, or None without a teacher."""
+    semantic = options.semantic
+    if not semantic.foundation_model:
+        return None
+    maps = open_features(
+        options.model.source_path,
+        semantic.foundation_model,
+        semantic.feature_cache,
+        image_paths={c.image_name: c.info.image_path for c in (*scene.train, *scene.test) if c.info is not None},
+        fallback_dir=options.model.model_path,
+        train_names=[camera.image_name for camera in scene.train],
+    )
+    distiller = Distiller(maps, semantic, device)
+    missing = distiller.check_coverage(scene.train)
+    if missing:
+        warn(f"{missing} of {len(scene.train)} training images have no teacher map; they train the colours only")
+    return distiller
+
+
+def build_model(options: RunOptions, scene: Scene, width: int, device: torch.device) -> GaussianModel:
+    """The Gaussians to start from: a PLY file, the data set's points, or random ones."""
+    if options.train.start_ply:
+        return from_ply(options.train.start_ply, options.model.sh_degree, width, device)
+    train, model = options.train, options.model
+    init = InitOptions(train.init, train.init_count, model.sh_degree, feature_dim=width, seed=model.seed)
+    return initial_model(scene.info, init, device)
+
+
+def restored_model(saved: dict, width: int, device: torch.device) -> GaussianModel:
+    """The Gaussians of a checkpoint, with zero features if it was trained without."""
+    model = GaussianModel.from_state_dict(saved["model"], device)
+    if model.feature_dim == width:
+        return model
+    if model.feature_dim:
+        warn(f"the checkpoint's features of width {model.feature_dim} are dropped; {width} are to be trained")
+    return model.with_features(torch.zeros((len(model), width), device=device) if width else None)
+
+
+def continue_from(trainer: Trainer, checkpoint: Path, saved: dict) -> None:
+    """Restore the loop, and let a rolling checkpoint of this folder be replaced by the next one."""
+    state.restore(trainer, saved)
+    say(f"continuing after iteration {trainer.iteration} of {checkpoint}")
+    is_own = checkpoint == checkpoint_path(trainer.model_path, trainer.iteration)
+    if is_own and trainer.iteration not in trainer.options.train.checkpoint_iterations:
+        trainer.rolling_checkpoint = checkpoint
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,55 @@
+"""All options of one training run, and which of them are refused or have no effect."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from arguments import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
+from utils.errors import UserError
+from utils.progress import warn
+
+NO_EFFECT = {
+    "pipeline": ("convert_SHs_python", "compute_cov3D_python"),
+    "train": ("ip", "port"),
+    "optimization": ("position_lr_delay_mult",),
+}
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The option groups of train.py."""
+
+    model: ModelParams
+    pipeline: PipelineParams
+    optimization: OptimizationParams
+    semantic: SemanticParams
+    train: TrainParams
+
+
+def check_options(options: RunOptions) -> None:
+    """Refuse what is not available or cannot be, in words; warn once about flags without effect.
+
+    Raises:
+        UserError: one line.
+    """
+    if not options.model.source_path:
+        raise UserError("no data set given; expected the folder of one; add -s FOLDER")
+    if options.model.depths:
+        raise UserError("--depths: depth supervision is not available yet; expected no such flag; leave it out")
+    if options.model.train_test_exp:
+        raise UserError("--train_test_exp: exposure is not available yet; expected no such flag; leave it out")
+    if options.train.start_checkpoint and options.train.start_ply:
+        raise UserError("--start_checkpoint and --start_ply are both given; expected one of them; leave one out")
+    _check_at_least(1, "iterations", options.optimization.iterations)
+    _check_at_least(0, "checkpoint_every", options.train.checkpoint_every)
+    _check_at_least(1, "speedup_ratio", options.semantic.speedup_ratio)
+    for group, names in NO_EFFECT.items():
+        given = getattr(options, group)
+        for name in names:
+            if getattr(given, name) != getattr(type(given)(), name):
+                warn(f"--{name} has no effect here")
+
+
+def _check_at_least(least: int, name: str, value: int) -> None:
+    if value < least:
+        raise UserError(f"--{name} is {value}; expected at least {least}")

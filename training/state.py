@@ -1,0 +1,85 @@
+"""The complete state of a training run, as tensors and plain values: what a checkpoint holds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from utils.errors import UserError
+from utils.seeds import rng_state, set_rng_state
+
+if TYPE_CHECKING:
+    from training.trainer import Trainer
+
+
+def collect(trainer: Trainer) -> dict[str, object]:
+    """Everything the loop needs to continue bit for bit on the same machine."""
+    motion_optimizer = trainer.motion_optimizer
+    return {
+        "iteration": trainer.iteration,
+        "seconds": trainer.seconds,
+        "model": trainer.model.state_dict(),
+        "optimizer": trainer.optimizer.state_dict(),
+        "motion_optimizer": {} if motion_optimizer is None else motion_optimizer.state_dict(),
+        "strategy": trainer.density.state_dict(),
+        "camera_order": list(trainer.order.remaining),
+        "decoder": None if trainer.distiller is None else trainer.distiller.state_dict(),
+        "rng": rng_state(),
+    }
+
+
+def restore(trainer: Trainer, state: dict) -> None:
+    """Continue from `state`; the trainer must have been built on the model that is in it.
+
+    Learning rates stay those of the command line. Checkpoints of other programs lack some parts: those start fresh.
+    """
+    trainer.iteration = int(state["iteration"])
+    trainer.seconds = float(state.get("seconds", 0.0))
+    _load_optimizer(trainer.optimizer, state.get("optimizer"))
+    if trainer.motion_optimizer is not None and state.get("motion_optimizer"):
+        trainer.motion_optimizer.load_state_dict(state["motion_optimizer"])
+    if state.get("strategy"):
+        trainer.density.load_state_dict(state["strategy"])
+    _restore_order(trainer, state.get("camera_order"))
+    if trainer.distiller is not None and state.get("decoder") is not None:
+        trainer.distiller.load_state_dict(state["decoder"])
+    if state.get("rng"):
+        set_rng_state(state["rng"])
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict | None) -> None:
+    """Take over moments and step counts, by group name; everything else stays as the command line says."""
+    if not saved:
+        return
+    entries = {group["name"]: saved["state"].get(group["params"][0], {}) for group in saved["param_groups"]}
+    for group in optimizer.param_groups:
+        parameter = group["params"][0]
+        entry = entries.get(group["name"], {})
+        if entry:
+            optimizer.state[parameter] = {
+                name: _fitted(value, parameter, f"{group['name']}.{name}") for name, value in entry.items()
+            }
+
+
+def _fitted(value: object, parameter: torch.Tensor, name: str) -> object:
+    """A saved optimizer value on the parameter's device, moments in the parameter's shape."""
+    if not isinstance(value, torch.Tensor):
+        return value
+    if value.dim() and value.numel() != parameter.numel():
+        raise UserError(
+            f"checkpoint: {name} has shape {list(value.shape)}, its parameter {list(parameter.shape)}; "
+            "expected the same; use another checkpoint"
+        )
+    return (value.reshape(parameter.shape) if value.dim() else value).to(parameter.device).clone()
+
+
+def _restore_order(trainer: Trainer, remaining: list[int] | None) -> None:
+    if remaining is None:
+        return
+    if not remaining or not all(0 <= index < trainer.order.num_cameras for index in remaining):
+        raise UserError(
+            f"checkpoint: its camera order does not fit the {trainer.order.num_cameras} training views of this run; "
+            "expected the same data set and split"
+        )
+    trainer.order.remaining = list(remaining)

@@ -1,0 +1,224 @@
+"""The one training loop. It never asks what kind of scene or motion it trains."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from ndraster import RasterOutput
+from torch import Tensor
+
+from arguments import OptimizationParams
+from gaussian_renderer import RenderSettings, render
+from gaussian_renderer.feature_decoder import decoder_path
+from gaussian_renderer.trained import saved_iteration_folder
+from scene import Scene
+from scene.cameras import Camera
+from scene.checkpoint import checkpoint_path, save_checkpoint
+from scene.formats.ply import write_ply
+from scene.gaussian_model import GaussianModel
+from scene.image_store import GroundTruth
+from training import state
+from training.densification import AdaptiveDensity, DensificationPlan
+from training.distillation import Distiller
+from training.evaluation import evaluate, image_psnr, train_sample
+from training.interruption import StopRequest
+from training.losses import image_losses, l1_loss, photometric_weights, weighted_sum
+from training.optimizers import build_optimizer, learning_rates, parameter_groups
+from training.options import RunOptions
+from training.output_folder import resume_command
+from training.run_log import LossWatch, RunLog
+from training.schedules import SH_DEGREE_INTERVAL, Background, CameraOrder, LearningRates, exponential_rate
+from utils.progress import Progress, say
+
+READ_LOSS_EVERY = 20  # iterations between two waits for the GPU
+MAX_LOG_INTERVAL = 100
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one iteration leaves for the report."""
+
+    color: Tensor  # [3, H, W] rendered, detached
+    truth: GroundTruth
+    loss: Tensor  # scalar, detached
+
+
+class Trainer:
+    """Optimises one model on one scene.
+
+    One iteration: learning rates and SH degree, a random camera and background, render, losses, backward, statistics,
+    optimizer step; then report and save; then densify, prune and reset; then checkpoint. The optimizer steps before
+    densification (graphdeco: after, which loses every densifying iteration's step), and what is saved or measured at
+    iteration N has had N steps and is not freshly split or faded.
+    """
+
+    def __init__(self, options: RunOptions, scene: Scene, model: GaussianModel, distiller: Distiller | None = None):
+        optimization = options.optimization
+        self.options, self.scene, self.model, self.distiller = options, scene, model, distiller
+        self.model_path = Path(options.model.model_path)
+        self.iteration = 0
+        self.seconds = 0.0  # spent in the loop, over all sessions
+        self.rolling_checkpoint: Path | None = None  # deleted once a newer one is written
+        extent = scene.extent
+        rates = learning_rates(optimization, options.semantic.semantic_feature_lr, extent)
+        self.optimizer = build_optimizer(optimization.optimizer_type, parameter_groups(model.params, rates))
+        motion_groups = model.motion.parameter_groups()
+        self.motion_optimizer = torch.optim.Adam(motion_groups, eps=1e-15) if motion_groups else None
+        self.rates = LearningRates({"xyz": _position_rate(optimization, extent)})
+        plan = DensificationPlan.from_options(optimization, extent, options.model.white_background)
+        self.density = AdaptiveDensity(plan)
+        self.density.reset_statistics(model)
+        self.order = CameraOrder(len(scene.train))
+        self.background = Background(options.model.white_background, optimization.random_background, model.device)
+        self.settings = RenderSettings(backend=options.model.backend, antialiasing=options.pipeline.antialiasing)
+        self._weights = photometric_weights(optimization.lambda_dssim) | {
+            "alpha": optimization.lambda_alpha,
+            "features": options.semantic.loss_reduce,
+        }
+        self._watch = LossWatch(1 if model.device.type == "cpu" or options.pipeline.debug else READ_LOSS_EVERY)
+        self._log_every = max(1, min(MAX_LOG_INTERVAL, optimization.iterations // 50))
+
+    def run(self) -> None:
+        """Train up to `--iterations`; raises KeyboardInterrupt after saving a checkpoint when asked to stop."""
+        total = self.options.optimization.iterations
+        log = RunLog(self.model_path, self.iteration, self.options.train.tensorboard)
+        started = time.perf_counter() - self.seconds
+        with StopRequest() as stop, Progress(total, initial=self.iteration) as bar:
+            while self.iteration < total:
+                self.iteration += 1
+                step = self._iterate()
+                self.seconds = time.perf_counter() - started
+                self._report(step, bar, log)
+                self.density.update(self.model, self.optimizer, self.iteration)
+                self._checkpoint()
+                if stop.requested and self.iteration < total:
+                    self._interrupted()
+        log.close()
+
+    def _iterate(self) -> Step:
+        iteration, model = self.iteration, self.model
+        self.rates.apply(self.optimizer, iteration)
+        model.motion.on_iteration(iteration)
+        if iteration % SH_DEGREE_INTERVAL == 0:
+            model.oneup_sh_degree()
+        camera = self.scene.train[self.order.draw()]
+        background = self.background.draw()
+        truth = self.scene.images.get(camera, background)
+        self.scene.images.prefetch(self.scene.train[self.order.upcoming])
+        output = self._render(camera, background)
+        loss = weighted_sum(self._losses(output, camera, truth), self._weights)
+        loss.backward()
+        self._watch.record(iteration, loss, model)
+        self.density.observe(output, iteration)
+        self._step(output)
+        return Step(output.color.detach(), truth, loss.detach())
+
+    def _render(self, camera: Camera, background: Tensor) -> RasterOutput:
+        distiller = self.distiller
+        with_features = distiller is not None and distiller.is_active(camera, self.iteration)
+        settings = RenderSettings(
+            backend=self.settings.backend,
+            antialiasing=self.settings.antialiasing,
+            with_features=with_features,
+            feature_size=distiller.feature_size(camera) if with_features else None,
+            semantic_geometry_grad=self.options.semantic.semantic_geometry_grad,
+        )
+        return render(camera, self.model, background, settings=settings)
+
+    def _losses(self, output: RasterOutput, camera: Camera, truth: GroundTruth) -> dict[str, Tensor]:
+        losses = image_losses(output.color, truth.image, truth.weight, self.settings.backend)
+        if self.options.optimization.lambda_alpha > 0 and truth.alpha is not None:
+            losses["alpha"] = l1_loss(output.alpha, truth.alpha, truth.weight)
+        if output.features is not None and self.distiller is not None:
+            losses["features"] = self.distiller.loss(output.features, camera)
+        return losses | self.model.motion.losses(self.model, camera.time)
+
+    def _step(self, output: RasterOutput) -> None:
+        self.optimizer.step(output.radii > 0)
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.motion_optimizer is not None:
+            self.motion_optimizer.step()
+            self.motion_optimizer.zero_grad(set_to_none=True)
+        if self.distiller is not None:
+            self.distiller.step()
+
+    def _report(self, step: Step, bar: Progress, log: RunLog) -> None:
+        iteration, last = self.iteration, self.options.optimization.iterations
+        fields: dict[str, object] = {}
+        if iteration % self._log_every == 0 or iteration == last:
+            fields = self._training_figures(step)
+            log.write(iteration, "train", **fields, seconds=round(self.seconds, 3))
+        bar.update(iteration, **fields)
+        if iteration in self.options.train.test_iterations:
+            self.evaluate(log)
+        if iteration in self.options.train.save_iterations or iteration == last:
+            self.save()
+
+    def _training_figures(self, step: Step) -> dict[str, object]:
+        self._watch.read(self.model)
+        quality = image_psnr(step.color, step.truth)
+        return {"loss": float(step.loss), "psnr": quality, "count": self.model.num_gaussians}
+
+    def evaluate(self, log: RunLog) -> None:
+        """Measure the test views and a few training views, say and log it."""
+        background = self.background.fixed
+        settings = RenderSettings(self.settings.backend, self.settings.antialiasing, with_features=False)
+        draw = partial(self._draw, background=background, settings=settings)
+        truth_of = partial(self.scene.images.get, background=background)
+        for split, cameras in (("test", self.scene.test), ("train_sample", train_sample(self.scene.train))):
+            if cameras:
+                figures = evaluate(cameras, draw, truth_of, self.settings.backend)
+                log.write(self.iteration, split, **figures, views=len(cameras), count=self.model.num_gaussians)
+                say(
+                    f"iteration {self.iteration}, {split.replace('_', ' ')} ({len(cameras)} views): "
+                    f"PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.4f}, L1 {figures['l1']:.4f}"
+                )
+
+    def _draw(self, camera: Camera, background: Tensor, settings: RenderSettings) -> Tensor:
+        return render(camera, self.model, background, settings=settings).color
+
+    def save(self) -> None:
+        """Write the point cloud (and the decoder) of this iteration."""
+        self._watch.read(self.model)
+        folder = saved_iteration_folder(self.model_path, self.iteration)
+        write_ply(folder / "point_cloud.ply", self.model.to_arrays())
+        if self.distiller is not None and self.distiller.decoder is not None:
+            self.distiller.decoder.save(decoder_path(self.model_path, self.iteration))
+
+    def _checkpoint(self) -> None:
+        every = self.options.train.checkpoint_every
+        is_listed = self.iteration in self.options.train.checkpoint_iterations
+        if is_listed or (every and self.iteration % every == 0):
+            self.save_checkpoint(is_rolling=not is_listed)
+
+    def save_checkpoint(self, is_rolling: bool) -> Path:
+        """Write everything that is needed to go on as if nothing had happened; never leaves a half-written file.
+
+        A rolling checkpoint replaces the previous rolling one.
+        """
+        self._watch.read(self.model)
+        path = checkpoint_path(self.model_path, self.iteration)
+        save_checkpoint(path, state.collect(self))
+        if self.rolling_checkpoint is not None and self.rolling_checkpoint != path:
+            self.rolling_checkpoint.unlink(missing_ok=True)
+        self.rolling_checkpoint = path if is_rolling else None
+        return path
+
+    def _interrupted(self) -> None:
+        path = self.save_checkpoint(is_rolling=True)
+        say(f"interrupted after iteration {self.iteration}, saved in {path}; resume with:")
+        say(f"  {resume_command(self.options.model)}")
+        raise KeyboardInterrupt
+
+
+def _position_rate(options: OptimizationParams, extent: float):
+    return partial(
+        exponential_rate,
+        start=options.position_lr_init * extent,
+        end=options.position_lr_final * extent,
+        max_steps=options.position_lr_max_steps,
+    )
