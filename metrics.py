@@ -8,7 +8,7 @@ Reads what render.py (and segment.py) wrote and writes `results.json` and `per_v
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import ndraster
@@ -21,7 +21,7 @@ from utils.errors import UserError
 from utils.files import read_json, write_json
 from utils.image_io import read_image, resize_uint8, to_float
 from utils.metrics import accuracy, iou, psnr
-from utils.progress import say
+from utils.progress import say, set_quiet
 from utils.script import run
 
 CONVENTION = (
@@ -36,10 +36,13 @@ IGNORE_LABEL = 255
 Lpips = Callable[[Tensor, Tensor], Tensor]
 
 
-def main() -> None:
-    """Score every model folder given on the command line."""
-    (params,) = parse("Score rendered views and segmentation masks.", MetricsParams)
-    lpips = load_lpips()
+def main(args: Sequence[str] | None = None) -> None:
+    """Score every model folder given on the command line; `args` stands in for it."""
+    (params,) = parse("Score rendered views and segmentation masks.", MetricsParams, args=args)
+    set_quiet(params.quiet)
+    if not params.model_paths:
+        raise UserError("no model folder given; expected one or more that train.py wrote; add -m FOLDER")
+    lpips = None if params.skip_lpips else load_lpips()
     for model_path in params.model_paths:
         score_model(Path(model_path), params, lpips)
 

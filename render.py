@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from arguments import ModelParams, PipelineParams, RenderParams, SemanticParams, merge_saved
-from encoders import open_features
+from encoders import LEGACY_FOLDERS
+from encoders.cache import MANIFEST, CacheFolder, FeatureMaps, LegacyFolder
 from gaussian_renderer import RenderSettings, sinks, trajectories
 from gaussian_renderer.feature_basis import scene_basis
-from gaussian_renderer.frames import Sink, render_frames
+from gaussian_renderer.frames import Frame, Sink, render_frames
 from gaussian_renderer.trained import TrainedScene, open_trained
 from scene.cameras import Camera
 from utils.pca import Pca
@@ -38,10 +39,10 @@ class Job:
     """(h, w) of the teacher's maps, at which feature tensors are saved; None = unknown, the image's."""
 
 
-def main() -> None:
-    """Render what the command line asks for."""
+def main(args: Sequence[str] | None = None) -> None:
+    """Render what the command line asks for; `args` stands in for it."""
     groups = (ModelParams, PipelineParams, SemanticParams, RenderParams)
-    model, pipeline, semantic, options = merge_saved("Render views of a trained model.", *groups)
+    model, pipeline, semantic, options = merge_saved("Render views of a trained model.", *groups, args=args)
     set_quiet(options.quiet)
     job = open_job(model, pipeline, semantic, options)
     views = job.trained.scene
@@ -70,13 +71,23 @@ def open_job(model: ModelParams, pipeline: PipelineParams, semantic: SemanticPar
 
 def teacher_grid(trained: TrainedScene, semantic: SemanticParams) -> tuple[int, int] | None:
     """(h, w) of the teacher's map of the first training view that has one; None when the maps are not there any more."""
-    try:
-        maps = open_features(trained.scene.info.root, semantic.foundation_model, semantic.feature_cache)
-    except (ValueError, OSError) as error:
-        say(f"feature tensors are saved at image size: {error}")
-        return None
-    named = [camera.image_name for camera in trained.scene.train if maps.has(camera.image_name)]
-    return tuple(maps.get(named[0]).shape[1:]) if named else None
+    root, teacher = Path(trained.scene.info.root), semantic.foundation_model
+    places = [root / "features" / teacher, trained.model_path / "features" / teacher, root / LEGACY_FOLDERS.get(teacher, "")]
+    for folder in [Path(semantic.feature_cache)] if semantic.feature_cache else places:
+        maps = existing_maps(folder)
+        named = [camera.image_name for camera in trained.scene.train if maps is not None and maps.has(camera.image_name)]
+        if maps is not None and named:
+            height, width = maps.get(named[0]).shape[1:]
+            return height, width
+    say("the teacher's maps are not there: feature tensors are saved at the size of the image")
+    return None
+
+
+def existing_maps(folder: Path) -> FeatureMaps | None:
+    """The feature maps in a folder; None when it holds none. Nothing is computed."""
+    if (folder / MANIFEST).is_file():
+        return CacheFolder.open(folder)
+    return LegacyFolder.open(folder) if next(folder.glob("*_fmap_CxHxW.pt"), None) else None
 
 
 def render_split(job: Job, split: str, cameras: Sequence[Camera]) -> None:
@@ -115,12 +126,16 @@ def view_sinks(job: Job, folder: Path) -> list[Sink]:
         chosen.append(sinks.FolderSink(folder / "depth", sinks.depth_picture))
     if job.basis is not None:
         picture = sinks.feature_picture(job.basis)
-        pattern = "{:05d}_feature_vis.png"
-        chosen.append(sinks.FolderSink(folder / "feature_map", picture, pattern=pattern, needs_features=True))
+        chosen.append(sinks.FolderSink(folder / "feature_map", picture, name=feature_file, needs_features=True))
         if job.options.save_features:
             decoder = job.trained.decoder
             chosen.append(sinks.SavedFeatureSink(folder / "saved_feature", decoder, job.teacher_grid))
     return chosen
+
+
+def feature_file(frame: Frame) -> str:
+    """Name of a feature picture, as Feature-3DGS has it."""
+    return f"{frame.index:05d}_feature_vis.png"
 
 
 def render_to(job: Job, cameras: Sequence[Camera] | Iterator[Camera], chosen: Sequence[Sink]) -> int:

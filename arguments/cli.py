@@ -140,17 +140,17 @@ def _nearest(flag: str, known: Sequence[str]) -> str:
 
 
 def _first_message(box: str) -> str:
-    """tyro's boxed message as one line: its first paragraph."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", box)
-    paragraph: list[str] = []
-    for line in text.splitlines():
-        inner = re.fullmatch(r"\s*[│|] (.*) [│|]\s*", line)
-        if inner is None:
-            continue
-        if set(inner[1].strip()) <= set("─-"):
-            break
-        paragraph.append(inner[1].strip())
-    message = " ".join(paragraph).rstrip(".") or " ".join(text.split())
+    """tyro's message, a titled box with rules of dashes (or of line-drawing characters), as one line."""
+    paragraphs: list[list[str]] = [[]]
+    for line in re.sub(r"\x1b\[[0-9;]*m", "", box).splitlines():
+        text = line.strip(" │")
+        if text.startswith("╭") or set(text) <= set("─-╰╯"):  # the title's line, a rule, or an empty line
+            paragraphs.append([])
+        else:
+            paragraphs[-1].append(text)
+    blocks = [" ".join(paragraph) for paragraph in paragraphs if paragraph]
+    has_title_line = "╭" not in box and len(blocks) > 1
+    message = (blocks[has_title_line] if blocks else "wrong options").rstrip(".")
     if message.startswith("Unrecognized options: "):  # unknown flags were caught before; this is a stray word
         return f"unexpected word {message.partition(': ')[2]!r}; expected --name value (switches take no value)"
     if message.startswith("Missing from "):

@@ -54,6 +54,12 @@ class SegmentParams:
     """Image name of that view, instead of --view."""
     threshold: float | None = None
     """Cosine similarity from which a Gaussian belongs to the object; left out = found automatically."""
+    connected: bool = True
+    """Keep only what hangs together with the clicked spots; --no_connected selects everything alike, anywhere."""
+    name: str = "object"
+    """Name of the selection: results go to segment/NAME in the model folder."""
+    name: str = "object"
+    """Name of the selection; results go to segment/NAME in the model folder."""
     iteration: int = -1
     """Saved step to load; -1 = the newest."""
     skip_video: bool = False

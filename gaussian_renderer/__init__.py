@@ -64,4 +64,4 @@ def render(
     chosen = features if features is not None else gaussians.features
     gaussians = replace(gaussians, features=chosen if settings.with_features else None)
     raster = settings.raster_settings(model.active_sh_degree)
-    return ndraster.rasterize(gaussians, camera.pinhole(model.device), background, raster, backend=settings.backend)
+    return ndraster.rasterize(gaussians, camera.pinhole, background, raster, backend=settings.backend)

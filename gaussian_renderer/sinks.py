@@ -18,16 +18,20 @@ from utils.image_io import to_uint8, write_png
 from utils.pca import Pca
 from utils.video import VideoWriter
 
-FRAME_NAME = "{:05d}.png"
+Picture = Callable[[Frame], Tensor]  # a frame -> image [1 or 3, H, W] in 0..1
+FileName = Callable[[Frame], str]
 
-Picture = Callable[[Frame], Tensor]  # a frame -> image [3, H, W] in 0..1
+
+def numbered(frame: Frame) -> str:
+    """`00000.png`, `00001.png`, ..."""
+    return f"{frame.index:05d}.png"
 
 
 class FolderSink:
-    """One PNG per frame: `<folder>/00000.png`, or another name pattern."""
+    """One PNG per frame, numbered from `00000.png` or named otherwise."""
 
-    def __init__(self, folder: Path, picture: Picture, *, pattern: str = FRAME_NAME, needs_features: bool = False):
-        self.folder, self.picture, self.pattern = Path(folder), picture, pattern
+    def __init__(self, folder: Path, picture: Picture, *, name: FileName = numbered, needs_features: bool = False):
+        self.folder, self.picture, self.name = Path(folder), picture, name
         self.needs_features = needs_features
 
     def __enter__(self) -> FolderSink:
@@ -39,7 +43,7 @@ class FolderSink:
 
     def add(self, frame: Frame) -> None:
         """Write the frame's picture."""
-        write_png(self.folder / self.pattern.format(frame.index), self.picture(frame))
+        write_png(self.folder / self.name(frame), self.picture(frame))
 
 
 class VideoSink:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import ndraster
@@ -32,7 +32,6 @@ class Camera:
     height: int
     time: float = 0.0
     info: CameraInfo | None = None
-    _pinholes: dict[str, ndraster.PinholeCamera] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_info(
@@ -79,23 +78,20 @@ class Camera:
             cy=self.cy * scale_y,
             width=width,
             height=height,
-            _pinholes={},
         )
 
-    def pinhole(self, device: torch.device | str) -> ndraster.PinholeCamera:
-        """The rasterizer's record of this camera on a device (made once per device)."""
-        key = str(device)
-        if key not in self._pinholes:
-            self._pinholes[key] = ndraster.PinholeCamera(
-                world_to_camera=self.world_to_camera.to(device),
-                fx=self.fx,
-                fy=self.fy,
-                cx=self.cx,
-                cy=self.cy,
-                width=self.width,
-                height=self.height,
-            )
-        return self._pinholes[key]
+    @cached_property
+    def pinhole(self) -> ndraster.PinholeCamera:
+        """The rasterizer's record of this camera (the pose stays on the CPU, where it is read)."""
+        return ndraster.PinholeCamera(
+            world_to_camera=self.world_to_camera,
+            fx=self.fx,
+            fy=self.fy,
+            cx=self.cx,
+            cy=self.cy,
+            width=self.width,
+            height=self.height,
+        )
 
 
 def camera_record(camera: Camera, index: int) -> dict[str, object]:

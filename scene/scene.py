@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,22 +16,12 @@ from scene.image_store import ImageStore
 from scene.scene_info import CameraInfo, SceneInfo
 from utils.progress import say, warn
 
+if TYPE_CHECKING:
+    from arguments import ModelParams
+
 EXTENT_MARGIN = 1.1
 _SMALLEST_SPREAD = 1e-6
 """Camera spread, as a share of the distance to the points, below which the cameras count as one."""
-
-
-class SceneFlags(Protocol):
-    """The flags that a scene needs (`arguments.ModelParams` has them)."""
-
-    source_path: str
-    images: str
-    resolution: int
-    data_device: str
-    eval: bool
-    llffhold: int
-    test_list: str
-    ignore_principal_point: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +36,7 @@ class Scene:
     images: ImageStore
 
     @classmethod
-    def open(cls, model: SceneFlags, device: torch.device | str) -> Scene:
+    def open(cls, model: ModelParams, device: torch.device | str) -> Scene:
         """Reads the data set of `--source_path` and says what was found.
 
         Raises:
@@ -71,7 +61,7 @@ class Scene:
         return [camera_record(camera, index) for index, camera in enumerate((*self.test, *self.train))]
 
 
-def read_options(model: SceneFlags) -> ReadOptions:
+def read_options(model: ModelParams) -> ReadOptions:
     """The part of the flags that readers look at."""
     return ReadOptions(
         images=model.images,

@@ -17,7 +17,18 @@ from utils.errors import UserError
 WINDOW_RADIUS_PX = 2  # 5x5 pixels around a click
 SAME_SURFACE = 0.05  # relative difference of depth within which two pixels count as one surface
 MIN_ALPHA = 0.1  # below it there is nothing to click on
+NEIGHBOURS = 8
+MIN_ISLAND_SHARE = 0.02  # of the selected weight; smaller groups are noise
 EPS = 1e-8
+
+
+@dataclass(frozen=True)
+class Clicks:
+    """What the user pointed at."""
+
+    positive: Tensor  # [P, D] unit queries
+    negative: Tensor  # [M, D] unit queries, M may be 0
+    seeds: Tensor  # [S] indices of the Gaussians under the positive clicks
 
 
 @dataclass(frozen=True)
@@ -26,10 +37,34 @@ class Selection:
 
     mask: Tensor  # [N] bool
     similarity: Tensor  # [N] cosine with the nearest positive query
-    negative: Tensor  # [N] cosine with the nearest negative query, -1 without any
+    score: Tensor  # [N] what the threshold is compared with: similarity after smoothing, negatives and connection
     threshold: float
-    positive_queries: Tensor  # [P, D] unit length
-    negative_queries: Tensor  # [M, D] unit length
+    clicks: Clicks
+
+
+def select(
+    features: Tensor,  # [N, D]
+    clicks: Clicks,
+    means: Tensor,  # [N, 3] world units
+    weight: Tensor,  # [N] how much each Gaussian is seen
+    threshold: float | None = None,
+    connected: bool = True,
+) -> Selection:
+    """The Gaussians that are like the clicked ones.
+
+    The similarity is the cosine with the nearest positive query, blended with that of the neighbours. Where a negative
+    query is nearer, the score is -1. With `connected` only what hangs together with the clicked Gaussians counts.
+    """
+    neighbours = nearest_neighbours(means, NEIGHBOURS)
+    similarity = nearest_cosine(features, clicks.positive)
+    score = smooth(similarity, weight, neighbours)
+    opposed = smooth(nearest_cosine(features, clicks.negative), weight, neighbours)
+    score = torch.where(opposed < score, score, torch.full_like(score, -1.0))
+    if connected and len(clicks.seeds):
+        score = reachable_similarity(score, neighbours, clicks.seeds)
+    limit = automatic_threshold(score, weight) if threshold is None else threshold
+    mask = drop_islands(score >= limit, weight, neighbours, MIN_ISLAND_SHARE)
+    return Selection(mask, similarity, score, limit, clicks)
 
 
 def click_query(
@@ -66,6 +101,16 @@ def _distance_weight(rows: slice, columns: slice, point: tuple[int, int], like: 
     dy = torch.arange(like.shape[1], device=like.device)[rows] - y
     dx = torch.arange(like.shape[2], device=like.device)[columns] - x
     return torch.exp(-2.0 * (dy[:, None] ** 2 + dx[None, :] ** 2) / WINDOW_RADIUS_PX**2)
+
+
+def clicked_gaussians(median_ids: Tensor, depth: Tensor, point: tuple[int, int]) -> Tensor:
+    """Indices [S] of the Gaussians that make the clicked surface: the medians [H, W] in the window, at its depth."""
+    x, y = point
+    rows = slice(max(0, y - WINDOW_RADIUS_PX), y + WINDOW_RADIUS_PX + 1)
+    columns = slice(max(0, x - WINDOW_RADIUS_PX), x + WINDOW_RADIUS_PX + 1)
+    near = (depth[0, rows, columns] - depth[0, y, x]).abs() <= SAME_SURFACE * depth[0, y, x].abs()
+    ids = median_ids[rows, columns][near].long()
+    return ids[ids >= 0].unique()
 
 
 def nearest_cosine(features: Tensor, queries: Tensor) -> Tensor:

@@ -35,7 +35,7 @@ def cosine_loss(prediction: Tensor, target: Tensor, weight: Tensor | None = None
 
 @LOSSES.register("dssim")
 def dssim_loss(prediction: Tensor, target: Tensor, weight: Tensor | None = None, backend: str = "auto") -> Tensor:
-    """1 - SSIM of two images [3, H, W] (Wang et al. 2004; 11 px window, sigma 1.5 px); like 3DGS's, it is not halved."""
+    """1 - SSIM of two images [3, H, W] (Wang et al. 2004; 11 px window, sigma 1.5 px); not halved, as in 3DGS."""
     if weight is not None:
         prediction, target = prediction * weight, target * weight
     return 1.0 - ndraster.ssim(prediction, target, backend=backend)

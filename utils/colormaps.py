@@ -55,5 +55,5 @@ def depth_limits(depths: Tensor) -> tuple[float, float]:
 def palette(n: int) -> Tensor:
     """`n` well-separated colours [n, 3] in 0..1; colour i does not depend on n (hues step by the golden ratio)."""
     tones = ((0.85, 0.95), (0.85, 0.7), (0.5, 0.95))  # saturation, value
-    colors = [colorsys.hsv_to_rgb(i * GOLDEN_RATIO % 1.0, *tones[i % 3]) for i in range(n)]
+    colors = [colorsys.hsv_to_rgb(i * GOLDEN_RATIO % 1.0, *tones[i // 3 % 3]) for i in range(n)]
     return torch.tensor(colors, dtype=torch.float32).reshape(n, 3)

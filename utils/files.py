@@ -148,9 +148,7 @@ def load_torch(path: str | os.PathLike) -> Any:
 def _torch_load_reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     if "Weights only load failed" in text:
-        return (
-            "it holds pickled Python objects, which could run code and are refused; expected plain tensors"
-        )
+        return "it holds pickled Python objects, which could run code and are refused; expected plain tensors"
     if not text:
         text = type(error).__name__
     return f"it is truncated or not a torch file ({text[:100]}); use another copy or an earlier checkpoint"

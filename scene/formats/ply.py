@@ -58,17 +58,16 @@ def write_ply(path: Path | str, arrays: SplatArrays) -> None:
 
     The header starts with exactly the three lines that SIBR expects and has no comments.
     """
-    count = len(arrays)
-    columns = [arrays.xyz, np.zeros((count, 3)), arrays.f_dc.reshape(count, 3)]
-    columns += [arrays.f_rest.transpose(0, 2, 1).reshape(count, -1), arrays.opacity, arrays.scaling, arrays.rotation]
+    count, num_rest = len(arrays), 3 * arrays.f_rest.shape[1]
+    normals, rest = np.zeros((count, 3), np.float32), arrays.f_rest.transpose(0, 2, 1).reshape(count, num_rest)
+    columns = [arrays.xyz, normals, arrays.f_dc.reshape(count, 3), rest]
+    columns += [arrays.opacity, arrays.scaling, arrays.rotation]
     if arrays.semantic_feature is not None:
         columns.append(arrays.semantic_feature)
-    feature_dim = 0 if arrays.semantic_feature is None else arrays.semantic_feature.shape[1]
-    names = property_names(3 * arrays.f_rest.shape[1], feature_dim)
-    table = np.concatenate([column.astype("<f4", copy=False) for column in columns], axis=1)
-    _report_non_finite(path, table, "written")
-    vertices = np.ascontiguousarray(table).view([(name, "<f4") for name in names]).reshape(count)
-    _write_vertices(path, vertices)
+    table = np.concatenate(columns, axis=1, dtype="<f4", casting="same_kind")
+    names = property_names(num_rest, table.shape[1] - len(property_names(num_rest)))
+    _report_non_finite(path, table)
+    _write_vertices(path, table.view([(name, "<f4") for name in names]).reshape(count))
 
 
 def read_ply(path: Path | str) -> SplatArrays:
@@ -87,7 +86,7 @@ def read_ply(path: Path | str) -> SplatArrays:
     if (len(scale_names), len(rotation_names)) != (3, 4):
         found = f"{len(scale_names)} scale_* and {len(rotation_names)} rot_*"
         raise UserError(f"{path}: has {found} columns; expected 3 and 4 (a 3D Gaussian model)")
-    rest = _columns(vertices, rest_names).reshape(count, 3, -1)
+    rest = _columns(vertices, rest_names).reshape(count, 3, len(rest_names) // 3)
     opacity = np.clip(_columns(vertices, ["opacity"]), -_LOGIT_LIMIT, _LOGIT_LIMIT)
     scaling = np.maximum(_columns(vertices, scale_names), _LOG_SCALE_MIN)
     feature_names = next((found for prefix in FEATURE_PREFIXES if (found := _numbered(vertices, prefix))), [])
@@ -203,14 +202,14 @@ def _drop_non_finite(path: Path | str, arrays: SplatArrays) -> SplatArrays:
     count = len(arrays)
     finite = np.ones(count, bool)
     for value in arrays.named().values():
-        finite &= np.isfinite(value).reshape(count, -1).all(axis=1)
+        finite &= np.isfinite(value).all(axis=tuple(range(1, value.ndim)))
     if finite.all():
         return arrays
     warn(f"{path}: dropped {int((~finite).sum())} of {count} Gaussians whose values are not finite")
     return arrays.map(lambda value: value[finite])
 
 
-def _report_non_finite(path: Path | str, table: np.ndarray, action: str) -> None:
+def _report_non_finite(path: Path | str, table: np.ndarray) -> None:
     bad = int((~np.isfinite(table)).any(axis=1).sum())
     if bad:
-        warn(f"{path}: {bad} of {len(table)} Gaussians have values that are not finite ({action} as they are)")
+        warn(f"{path}: {bad} of {len(table)} Gaussians have values that are not finite (written as they are)")

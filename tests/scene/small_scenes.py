@@ -39,7 +39,9 @@ class ColmapContent:
         return seed.normal(size=(self.num_points, 3)), seed.integers(0, 256, (self.num_points, 3), dtype=np.uint8)
 
 
-def write_images(folder: Path, names: Sequence[str], size: tuple[int, int] = (WIDTH, HEIGHT), mode: str = "RGB") -> None:
+def write_images(
+    folder: Path, names: Sequence[str], size: tuple[int, int] = (WIDTH, HEIGHT), mode: str = "RGB"
+) -> None:
     """Noise pictures with the given relative names."""
     for name in names:
         path = folder / name

@@ -52,11 +52,7 @@ def test_atomic_path_survives_keyboard_interrupt(tmp_path):
 
 
 def test_atomic_path_removes_only_what_killed_processes_left(tmp_path):
-    old, fresh, other = (
-        tmp_path / ".a.bin.1234.tmp.bin",
-        tmp_path / ".a.bin.5678.tmp.bin",
-        tmp_path / ".b.bin.1.tmp.bin",
-    )
+    old, fresh, other = (tmp_path / name for name in (".a.bin.1.tmp.bin", ".a.bin.2.tmp.bin", ".b.bin.1.tmp.bin"))
     for path in (old, fresh, other):
         path.write_text("half")
     for path in (old, other):
@@ -72,14 +68,10 @@ def test_json_round_trip_of_what_scripts_write(tmp_path):
         name: str
         values: tuple[float, ...]
 
-    data = {"row": Row("é", (1.5, float("inf"))), "array": np.arange(3), "scalar": np.float32(2), "path": Path("a/b")}
-    write_json(tmp_path / "x.json", data)
-    expected = {
-        "row": {"name": "é", "values": [1.5, None]},
-        "array": [0, 1, 2],
-        "scalar": 2.0,
-        "path": str(Path("a/b")),
-    }
+    row = Row("é", (1.5, float("inf")))
+    write_json(tmp_path / "x.json", {"row": row, "array": np.arange(3), "scalar": np.float32(2), "path": Path("a/b")})
+    plain_row = {"name": "é", "values": [1.5, None]}
+    expected = {"row": plain_row, "array": [0, 1, 2], "scalar": 2.0, "path": str(Path("a/b"))}
     assert read_json(tmp_path / "x.json") == expected
 
 

@@ -1,4 +1,4 @@
-"""`python -m ndraster doctor` says what is there and what is missing; `python -m ndraster build` builds ahead of time."""
+"""`python -m ndraster doctor` says what is there and what is missing; `python -m ndraster build` builds it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The compiled backends behind one autograd function; `csrc/shared/schema.h` says what their operators take and give."""
+"""The compiled backends behind one autograd function; `csrc/shared/schema.h` describes their operators."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def compiled_blend(
     gaussians: Gaussians, camera: PinholeCamera, settings: Settings, probe: Tensor, name: str
 ) -> RasterOutput:
     """Run a compiled backend; same arguments and result as the reference."""
-    rows = camera.world_to_camera.detach().to("cpu", torch.float64)[:3].flatten().tolist()  # free when it is on the CPU
+    rows = camera.world_to_camera.detach().to("cpu", torch.float64)[:3].flatten().tolist()
     call = _Call(name, [*rows, camera.fx, camera.fy, camera.cx, camera.cy], camera.width, camera.height, settings)
     g = gaussians
     tensors = (g.means, g.quats_wxyz, g.scales, g.opacities, g.sh, g.colors, g.features, probe)
@@ -44,21 +44,13 @@ def compiled_blend(
         depth=depth,
         inverse_depth=inverse_depth,
         alpha=alpha,
-        median_depth=_median_depth(g.means, camera, median_ids),
         median_ids=median_ids,
         radii=radii,
         means2d=means2d,
         screen_probe=probe,
+        means=g.means,
+        camera=camera,
     )
-
-
-def _median_depth(means: Tensor, camera: PinholeCamera, median_ids: Tensor) -> Tensor:
-    """z [1, H, W] of the median Gaussians, from the few means that are needed."""
-    if means.shape[0] == 0:
-        return means.new_zeros(1, *median_ids.shape)
-    row = camera.world_to_camera[2].to(means)
-    z = means[median_ids.clamp_min(0).long()] @ row[:3] + row[3]
-    return torch.where(median_ids >= 0, z, z.new_zeros(()))[None]
 
 
 class _Blend(torch.autograd.Function):
@@ -81,8 +73,6 @@ class _Blend(torch.autograd.Function):
         image_gradients = (None if g is None else g.contiguous() for g in image_gradients)
         saved = ctx.saved_tensors
         geometry = ctx.call.settings.semantic_geometry_grad
-        results = ctx.call.operators.backward(
-            *saved[:7], *ctx.call.arguments, *saved[7:], *image_gradients, geometry
-        )
+        results = ctx.call.operators.backward(*saved[:7], *ctx.call.arguments, *saved[7:], *image_gradients, geometry)
         wanted = ctx.needs_input_grad[1:]
-        return None, *(g if want else None for g, want in zip(results, wanted))
+        return None, *(g if want else None for g, want in zip(results, wanted, strict=True))

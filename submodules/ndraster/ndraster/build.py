@@ -160,6 +160,6 @@ def _ninja_file(name: str, output: Path) -> str:
         f"rule cu\n  command = {nvcc()} {' '.join(_nvcc_flags(name))} -c $in -o $out",
         f"rule link\n  command = {compiler()} -shared $in -o $out {links} {libraries}",
     ]
-    lines += [f"build {obj}: {path.suffix[1:]} {path}" for obj, path in zip(objects, sources)]
+    lines += [f"build {obj}: {path.suffix[1:]} {path}" for obj, path in zip(objects, sources, strict=True)]
     lines += [f"build {output.name}: link {' '.join(objects)}", f"default {output.name}"]
     return "\n".join(lines) + "\n"

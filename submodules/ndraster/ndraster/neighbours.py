@@ -11,9 +11,9 @@ _NEIGHBOURS = 3
 
 
 def mean_neighbour_distance2(points: Tensor) -> Tensor:
-    """Mean squared distance [P] of each point [P, 3] to its three nearest others (fewer when there are fewer; 0 alone).
+    """Mean squared distance [P] of each point [P, 3] to its three nearest others (0 for a lone point).
 
-    Runs on the CPU (scipy's k-d tree: a million points take seconds, once per training); the result is on points.device.
+    Runs on the CPU (scipy's k-d tree, seconds for a million points); the result is on points.device.
     """
     count = points.shape[0]
     neighbours = min(_NEIGHBOURS, count - 1)

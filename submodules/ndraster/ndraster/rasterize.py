@@ -22,7 +22,7 @@ def rasterize(
     settings: Settings = _DEFAULTS,
     backend: str = "auto",
 ) -> RasterOutput:
-    """Splat Gaussians into colour, depth, alpha and feature images (Kerbl et al. 2023; conventions in docs/rasterizer.md).
+    """Splat Gaussians into colour, depth, alpha and feature images (Kerbl et al. 2023; see docs/rasterizer.md).
 
     Gradients reach means, quats_wxyz, scales, opacities, sh or colors, features and background; not the camera.
 
@@ -79,17 +79,10 @@ def _reference_blend(
         depth=images.depth,
         inverse_depth=images.inverse_depth,
         alpha=1 - images.transmittance,
-        median_depth=median_depth(projected.depths, images.median_ids),
         median_ids=images.median_ids,
         radii=projected.radii,
         means2d=projected.means2d.detach(),
         screen_probe=probe,
+        means=gaussians.means,
+        camera=camera,
     )
-
-
-def median_depth(depths: Tensor, median_ids: Tensor) -> Tensor:
-    """Camera z [1, H, W] of the median Gaussians [H, W], differentiable in `depths` [N]; 0 where there is none."""
-    found = median_ids >= 0
-    if depths.shape[0] == 0:
-        return torch.zeros(1, *median_ids.shape, dtype=depths.dtype, device=depths.device)
-    return torch.where(found, depths[median_ids.clamp_min(0).long()], depths.new_zeros(()))[None]

@@ -140,7 +140,9 @@ class _ScreenMeans(torch.autograd.Function):
         return total, torch.cat([total, gradient.abs().sum(0)], -1), None
 
 
-def blend(projected: Projected, features: Tensor | None, probe: Tensor, camera: PinholeCamera, geometry: bool) -> Blended:
+def blend(
+    projected: Projected, features: Tensor | None, probe: Tensor, camera: PinholeCamera, geometry: bool
+) -> Blended:
     """Blend front to back. `geometry`: whether the feature map's gradient reaches alpha (and so everything else)."""
     order = torch.argsort(projected.depths, stable=True)
     order = order[projected.visible[order]]
@@ -171,7 +173,12 @@ def _blend_box(
     depth = (weights @ z[:, None]).T.reshape(1, *shape)
     inverse_depth = (weights @ (1 / z)[:, None]).T.reshape(1, *shape)
     return Blended(
-        color, feature_map, depth, inverse_depth, transmittance.reshape(1, *shape), median.reshape(shape).to(torch.int32)
+        color,
+        feature_map,
+        depth,
+        inverse_depth,
+        transmittance.reshape(1, *shape),
+        median.reshape(shape).to(torch.int32),
     )
 
 

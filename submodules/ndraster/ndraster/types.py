@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from ndraster.constants import MAX_FEATURES, NEAR_DEFAULT
 class PinholeCamera:
     """A pinhole view with OpenCV axes (x right, y down, z forward); the centre of pixel (0, 0) is at (0.5, 0.5)."""
 
-    world_to_camera: Tensor  # [4, 4] rigid, acts on column vectors
+    world_to_camera: Tensor  # [4, 4] rigid, acts on column vectors; best kept on the CPU, where it is read
     fx: float  # px
     fy: float  # px
     cx: float  # px, principal point from the left edge
@@ -64,11 +64,22 @@ class RasterOutput:
     depth: Tensor  # [1, H, W] sum of w * z, not divided by alpha
     inverse_depth: Tensor  # [1, H, W] sum of w / z
     alpha: Tensor  # [1, H, W] sum of w = 1 - final transmittance
-    median_depth: Tensor  # [1, H, W] z of the median Gaussian, 0 where there is none
     median_ids: Tensor  # [H, W] int32 index of the Gaussian that takes transmittance below 0.5; -1 none
     radii: Tensor  # [N] int32 px, 3 standard deviations rounded up; 0: not in the image
     means2d: Tensor  # [N, 2] px, no gradient of its own
     screen_probe: Tensor  # [N, 4] zeros; after backward, .grad = (dL/dx, dL/dy, sum |dL/dx|, sum |dL/dy|) per px
+    means: Tensor = field(repr=False)  # [N, 3] as given, for median_depth
+    camera: PinholeCamera = field(repr=False)
+
+    @property
+    def median_depth(self) -> Tensor:
+        """Camera z [1, H, W] of the median Gaussians, 0 where there is none; differentiable in the means."""
+        if self.means.shape[0] == 0:
+            return self.means.new_zeros(1, *self.median_ids.shape)
+        x, y, z, offset = self.camera.world_to_camera[2].tolist()
+        median = self.means[self.median_ids.clamp_min(0).long()]  # [H, W, 3]
+        depth = median[..., 0] * x + median[..., 1] * y + median[..., 2] * z + offset
+        return torch.where(self.median_ids >= 0, depth, depth.new_zeros(()))[None]
 
 
 class ShapeError(ValueError):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from scene.datasets import ReadOptions, read_scene
 from scene.scene_info import DatasetError
-from tests.helpers import data_folder
+from tests.helpers import data_path
 from tests.scene.small_scenes import HEIGHT, WIDTH, blender_scene
 
 
@@ -65,7 +65,7 @@ def test_eval_needs_test_views(tmp_path):
 
 def test_chair_silhouettes_lie_where_the_cube_projects():
     """Axes check on real renders: the visual hull of a few silhouettes is inside [-1.3, 1.3]^3 and not empty."""
-    info = read_scene(data_folder("nerf_synthetic_chair"), ReadOptions(eval=True))
+    info = read_scene(data_path("nerf_synthetic_chair"), ReadOptions(eval=True))
     assert (len(info.train), len(info.test)) == (75, 20)
     axis = np.linspace(-1.3, 1.3, 32)
     grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)

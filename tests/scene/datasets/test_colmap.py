@@ -5,25 +5,24 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
 from scene.datasets import ReadOptions, read_scene
+from scene.datasets.colmap_model import read_images, read_points3d
 from scene.formats.ply import write_points
 from scene.scene_info import DatasetError, PointCloud
-from tests.helpers import data_folder
+from tests.helpers import data_path
 from tests.scene.small_scenes import (
     HEIGHT,
-    PINHOLE,
     WIDTH,
     ColmapContent,
     colmap_scene,
     write_colmap_model,
     write_images,
 )
-
-from scene.datasets.colmap_model import read_images, read_points3d  # isort: skip
 
 
 def test_binary_and_text_give_the_same_scene(tmp_path):
@@ -179,8 +178,8 @@ def test_folder_with_photos_only_mentions_convert(tmp_path):
         read_scene(tmp_path)
 
 
-def _reprojection_errors_px(info, model):
-    """Distance of every observed keypoint from its projected point, px."""
+def _reprojection_errors_px(info, model, straighten=lambda keypoints: keypoints):
+    """Distance of every observed (and straightened) keypoint from its projected point, px."""
     points = read_points3d(model)
     row_of = {int(point_id): row for row, point_id in enumerate(points.ids)}
     cameras = {camera.image_name: camera for camera in info.train}
@@ -192,20 +191,36 @@ def _reprojection_errors_px(info, model):
         assert (local[:, 2] > 0).all()
         x = camera.fx * local[:, 0] / local[:, 2] + camera.cx
         y = camera.fy * local[:, 1] / local[:, 2] + camera.cy
-        errors.append(np.linalg.norm(np.stack((x, y), axis=1) - image.keypoints[seen], axis=1))
+        errors.append(np.linalg.norm(np.stack((x, y), axis=1) - straighten(image.keypoints[seen]), axis=1))
     return np.concatenate(errors)
 
 
 def test_fox_points_fall_on_their_keypoints():
-    root = data_folder("colmap_fox")
+    root = data_path("colmap_fox")
     info = read_scene(root)
     assert (len(info.train), len(info.points)) == (50, 10453)
     errors = _reprojection_errors_px(info, root / "sparse" / "0")
     assert 0.5 < errors.mean() < 0.8
 
 
+def test_distorted_fox_points_fall_on_their_straightened_keypoints(tmp_path):
+    """The text model before undistortion (OPENCV) with its own photos: our coefficients, OpenCV's own inverse."""
+    (tmp_path / "images").symlink_to(data_path("fox_ngp") / "images")
+    (tmp_path / "sparse").symlink_to(data_path("colmap_fox") / "distorted" / "sparse")
+    info = read_scene(tmp_path)
+    lens = info.train[0]
+    assert len(info.train) == 50 and len(lens.distortion) == 4 and not lens.fisheye
+    matrix = np.array([[lens.fx, 0, lens.cx], [0, lens.fy, lens.cy], [0, 0, 1]])
+
+    def straighten(keypoints):
+        return cv2.undistortPoints(keypoints[:, None].copy(), matrix, np.array(lens.distortion), P=matrix)[:, 0]
+
+    errors = _reprojection_errors_px(info, tmp_path / "sparse" / "0", straighten)
+    assert 0.5 < errors.mean() < 0.8
+
+
 def test_fox_split():
-    info = read_scene(data_folder("colmap_fox"), ReadOptions(eval=True))
+    info = read_scene(data_path("colmap_fox"), ReadOptions(eval=True))
     names = sorted(camera.image_name for camera in (*info.train, *info.test))
     assert [camera.image_name for camera in info.test] == names[::8]
-    assert PINHOLE[0] == "PINHOLE" and info.test[0].distortion == ()
+    assert info.test[0].distortion == ()

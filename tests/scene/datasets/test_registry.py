@@ -18,7 +18,11 @@ def test_colmap_comes_before_blender_before_transforms(tmp_path):
 def test_unknown_folder_lists_what_each_reader_looked_for(tmp_path):
     with pytest.raises(DatasetError) as caught:
         read_scene(tmp_path)
-    for expected in ("colmap: no folder sparse/", "blender: no transforms_train.json", "transforms: no transforms.json"):
+    for expected in (
+        "colmap: no folder sparse/",
+        "blender: no transforms_train.json",
+        "transforms: no transforms.json",
+    ):
         assert expected in str(caught.value)
     assert "\n" not in str(caught.value)
 

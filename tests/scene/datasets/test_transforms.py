@@ -13,7 +13,7 @@ import pytest
 from scene.datasets import ReadOptions, read_scene
 from scene.formats.ply import write_points
 from scene.scene_info import DatasetError, PointCloud
-from tests.helpers import data_folder
+from tests.helpers import data_path
 from tests.scene.small_scenes import HEIGHT, WIDTH, nerf_frames, transforms_scene, write_images, write_json
 
 
@@ -147,7 +147,7 @@ def test_truncated_json(tmp_path):
 
 
 def test_fox_of_instant_ngp(tmp_path):
-    root = data_folder("fox_ngp")
+    root = data_path("fox_ngp")
     info = read_scene(root, ReadOptions(eval=True))
     assert (len(info.train), len(info.test)) == (43, 7)
     camera = info.train[0]

@@ -1,0 +1,198 @@
+"""Pictures: compositing, masks, lens distortion, laziness and memory."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from scene import image_store
+from scene.cameras import Camera
+from scene.datasets.undistort import undistort
+from scene.image_store import ImageStore
+from scene.scene_info import CameraInfo, DatasetError
+from utils.errors import UserError
+
+WIDTH, HEIGHT = 12, 8
+
+
+def picture(folder, name="a.png", channels=3, size=(WIDTH, HEIGHT)):
+    """Writes noise, returns its pixels."""
+    pixels = np.random.default_rng(sum(name.encode())).integers(0, 256, (size[1], size[0], channels), dtype=np.uint8)
+    Image.fromarray(pixels).save(folder / name)
+    return pixels
+
+
+def camera_of(folder, name="a.png", resolution=-1, **changes):
+    """The camera of a picture in a folder."""
+    values = {"fx": 10.0, "fy": 10.0, "cx": 6.0, "cy": 4.0, "width": WIDTH, "height": HEIGHT} | changes
+    return Camera.from_info(CameraInfo(name, folder / name, np.eye(4), **values), resolution=resolution)
+
+
+def test_plain_picture(tmp_path):
+    pixels = picture(tmp_path)
+    camera = camera_of(tmp_path)
+    truth = ImageStore([camera], "cpu").get(camera, torch.ones(3))
+    assert truth.alpha is None and truth.weight is None
+    np.testing.assert_array_equal((truth.image * 255).round().numpy().transpose(1, 2, 0), pixels)
+
+
+@pytest.mark.parametrize("background", [None, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0), (0.2, 0.9, 0.4)])
+def test_transparent_picture_is_composited_on_the_background_of_the_render(tmp_path, background):
+    pixels = picture(tmp_path, channels=4).astype(np.float32) / 255
+    camera = camera_of(tmp_path)
+    truth = ImageStore([camera], "cpu").get(camera, None if background is None else torch.tensor(background))
+    alpha = pixels[:, :, 3:]
+    expected = pixels[:, :, :3] * alpha + np.array(background or (0, 0, 0)) * (1 - alpha)
+    np.testing.assert_allclose(truth.image.numpy().transpose(1, 2, 0), expected, atol=1e-6)
+    np.testing.assert_allclose(truth.alpha.numpy()[0], alpha[:, :, 0], atol=1e-6)
+
+
+def test_grey_picture_has_three_channels(tmp_path):
+    Image.fromarray(np.full((HEIGHT, WIDTH), 51, np.uint8)).save(tmp_path / "a.png")
+    camera = camera_of(tmp_path)
+    image = ImageStore([camera], "cpu").get(camera).image
+    torch.testing.assert_close(image, torch.full((3, HEIGHT, WIDTH), 0.2))
+
+
+@pytest.mark.parametrize("on", [1, 255])
+def test_zero_pixels_of_the_mask_weigh_nothing(tmp_path, on):
+    picture(tmp_path)
+    mask = np.full((HEIGHT, WIDTH), on, np.uint8)
+    mask[:, :4] = 0
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    camera = camera_of(tmp_path, mask_path=tmp_path / "m.png")
+    store = ImageStore([camera], "cpu")
+    weight = store.get(camera).weight
+    assert weight.shape == (1, HEIGHT, WIDTH)
+    assert weight[:, :, :4].max() == 0 and weight[:, :, 4:].min() == 1
+    small = store.get(camera.resized(4, 4)).weight  # pixels are 3 wide: the second one is two thirds good
+    np.testing.assert_allclose(small[0, 0].numpy(), [0, 2 / 3, 1, 1], atol=0.01)
+
+
+def test_mask_of_another_size_is_stretched(tmp_path):
+    picture(tmp_path)
+    Image.fromarray(np.array([[0, 255]], np.uint8)).save(tmp_path / "m.png")
+    camera = camera_of(tmp_path, mask_path=tmp_path / "m.png")
+    weight = ImageStore([camera], "cpu").get(camera).weight
+    assert weight[:, :, :6].max() == 0 and weight[:, :, 6:].min() == 1
+
+
+def test_distorted_picture_is_straightened_and_its_border_weighs_nothing(tmp_path):
+    pixels = picture(tmp_path)
+    camera = camera_of(tmp_path, distortion=(0.5, 0.0, 0.0, 0.0))
+    truth = ImageStore([camera], "cpu").get(camera)
+    straight, valid = undistort(pixels, camera.info)
+    np.testing.assert_array_equal((truth.image * 255).round().numpy().transpose(1, 2, 0), straight)
+    np.testing.assert_array_equal(truth.weight.numpy()[0], valid)
+    assert 0 < valid.mean() < 1
+
+
+def test_size_is_the_camera_s(tmp_path):
+    picture(tmp_path)
+    camera = camera_of(tmp_path, resolution=2)
+    store = ImageStore([camera], "cpu")
+    assert store.get(camera).image.shape == (3, HEIGHT // 2, WIDTH // 2)
+    assert store.get(camera.resized(5, 3)).image.shape == (3, 3, 5)
+    assert store.total_bytes == 3 * HEIGHT * WIDTH // 4
+
+
+def test_pictures_are_decoded_once_and_only_when_needed(tmp_path, monkeypatch):
+    for name in ("a.png", "b.png"):
+        picture(tmp_path, name)
+    cameras = [camera_of(tmp_path, "a.png"), camera_of(tmp_path, "b.png")]
+    decoded = []
+    original = image_store.decode
+    monkeypatch.setattr(image_store, "decode", lambda camera: decoded.append(camera.image_name) or original(camera))
+    store = ImageStore(cameras, "cpu")
+    assert decoded == []
+    first = store.get(cameras[0]).image
+    torch.testing.assert_close(store.get(cameras[0]).image, first, rtol=0, atol=0)
+    assert decoded == ["a.png"]
+
+
+def test_prefetch_decodes_in_another_thread(tmp_path, monkeypatch):
+    picture(tmp_path)
+    camera = camera_of(tmp_path)
+    threads = []
+    original = image_store.decode
+    monkeypatch.setattr(image_store, "decode", lambda one: threads.append(threading.current_thread()) or original(one))
+    store = ImageStore([camera], "cpu")
+    store.prefetch(camera)
+    store.prefetch(camera)
+    store.get(camera)
+    store.prefetch(camera)
+    store.close()
+    assert len(threads) == 1 and threads[0] is not threading.main_thread()
+
+
+def test_pictures_beyond_the_limit_are_forgotten_oldest_first(tmp_path, monkeypatch):
+    names = ["a.png", "b.png", "c.png"]
+    expected = [picture(tmp_path, name) for name in names]
+    cameras = [camera_of(tmp_path, name) for name in names]
+    monkeypatch.setattr(image_store, "_ram_bytes", lambda: 2.5 * 3 * WIDTH * HEIGHT / image_store.RAM_SHARE)
+    store = ImageStore(cameras, "cpu", prefetch=False)
+    assert "decoded again" in store.describe()
+    for _ in range(2):
+        for camera, pixels in zip(cameras, expected, strict=True):
+            image = store.get(camera).image
+            np.testing.assert_array_equal((image * 255).round().numpy().transpose(1, 2, 0), pixels)
+            assert store._stored_bytes <= store._limit_bytes
+    assert len(store._stored) == 2
+
+
+def test_truncated_picture_is_one_line_also_from_the_background(tmp_path):
+    picture(tmp_path, size=(64, 64))
+    path = tmp_path / "a.png"
+    path.write_bytes(path.read_bytes()[:-2000])
+    camera = camera_of(tmp_path, width=64, height=64)
+    store = ImageStore([camera], "cpu")
+    store.prefetch(camera)
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"a.png") as caught:
+            store.get(camera)
+        assert "\n" not in str(caught.value)
+
+
+def test_pictures_that_changed_or_never_were(tmp_path):
+    picture(tmp_path)
+    with pytest.raises(DatasetError, match="is 12x8, was 24x8 when listed"):
+        image_store.decode(camera_of(tmp_path, width=24))
+    made_up = Camera(0, "nowhere", torch.eye(4), 1.0, 1.0, 1.0, 1.0, 2, 2)
+    with pytest.raises(DatasetError, match="nowhere has no photograph"):
+        ImageStore([made_up], "cpu").get(made_up)
+
+
+def test_memory_estimate_is_what_is_stored(tmp_path):
+    picture(tmp_path, "a.png", channels=4)
+    picture(tmp_path, "b.png")
+    cameras = [camera_of(tmp_path, "a.png"), camera_of(tmp_path, "b.png", distortion=(0.1, 0.0, 0.0, 0.0))]
+    store = ImageStore(cameras, "cpu")
+    for camera in cameras:
+        store.get(camera)
+    assert store.total_bytes == store._stored_bytes == 2 * 4 * WIDTH * HEIGHT
+    assert store.describe() == "images: 768 B as bytes on cpu"
+
+
+def test_data_device(capsys):
+    assert image_store.choose_data_device("auto", torch.device("cpu"), 10).type == "cpu"
+    if not torch.cuda.is_available():
+        assert image_store.choose_data_device("cuda", torch.device("cpu"), 10).type == "cpu"
+        assert "images stay on the cpu" in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("data_device", ["cpu", "cuda", "auto"])
+def test_delivery_on_the_gpu(tmp_path, data_device):
+    picture(tmp_path, channels=4)
+    camera = camera_of(tmp_path)
+    store = ImageStore([camera], "cuda", data_device)
+    assert store.data_device.type == ("cpu" if data_device == "cpu" else "cuda")
+    store.prefetch(camera)
+    here = store.get(camera, torch.ones(3))
+    there = ImageStore([camera], "cpu").get(camera, torch.ones(3))
+    assert here.image.is_cuda
+    torch.testing.assert_close(here.image.cpu(), there.image)

@@ -1,0 +1,91 @@
+"""Opening a data set."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from arguments import ModelParams
+from scene import Scene
+from scene.datasets import read_scene
+from scene.scene import camera_extent, scene_extent
+from scene.scene_info import PointCloud
+from tests.helpers import data_path
+from tests.scene.small_scenes import HEIGHT, WIDTH, ColmapContent, blender_scene, colmap_scene, write_images
+from utils.progress import set_quiet
+
+
+@pytest.fixture(autouse=True)
+def talkative():
+    set_quiet(False)
+
+
+def test_open_says_what_was_found(tmp_path, capsys):
+    root = colmap_scene(tmp_path, ColmapContent(num_points=6))
+    scene = Scene.open(ModelParams(source_path=str(root), eval=True, resolution=2), "cpu")
+    said = capsys.readouterr().out
+    assert f"(colmap), 8 train + 2 test images {WIDTH}x{HEIGHT} used at {WIDTH // 2}x{HEIGHT // 2}, 6 points" in said
+    assert f"images: {10 * 3 * WIDTH * HEIGHT // 4 / 1000:.0f} kB as bytes on cpu" in said
+    assert [camera.uid for camera in (*scene.train, *scene.test)] == list(range(10))
+    assert scene.images.get(scene.test[0]).image.shape == (3, HEIGHT // 2, WIDTH // 2)
+
+
+def test_principal_point_flag(tmp_path):
+    root = colmap_scene(tmp_path)
+    kept = Scene.open(ModelParams(source_path=str(root)), "cpu").train[0]
+    centred = Scene.open(ModelParams(source_path=str(root), ignore_principal_point=True), "cpu").train[0]
+    assert (kept.cx, kept.cy) == (11.0, 8.5)
+    assert (centred.cx, centred.cy) == (WIDTH / 2, HEIGHT / 2)
+
+
+def test_camera_records_start_with_the_test_views(tmp_path):
+    scene = Scene.open(ModelParams(source_path=str(blender_scene(tmp_path)), eval=True), "cpu")
+    names = [record["img_name"] for record in scene.camera_records()]
+    assert names[:3] == [f"test/r_{index}.png" for index in range(3)] and names[3] == "train/r_0.png"
+    assert [record["id"] for record in scene.camera_records()] == list(range(7))
+
+
+def test_extent_is_the_reach_of_the_training_cameras(tmp_path):
+    info = read_scene(blender_scene(tmp_path))
+    centers = np.stack([camera.center for camera in info.train])
+    expected = 1.1 * np.linalg.norm(centers - centers.mean(axis=0), axis=1).max()
+    assert camera_extent(info.train) == scene_extent(info) == pytest.approx(expected)
+
+
+def test_cameras_in_one_place_take_the_extent_of_the_points(tmp_path, capsys):
+    info = read_scene(colmap_scene(tmp_path))
+    random = np.random.default_rng(0)
+    positions = random.uniform(-3, 3, (500, 3)).astype(np.float32)
+    positions[0] = 1e6  # a stray point does not count
+    one = replace(info, train=info.train[:1], points=PointCloud(positions, np.zeros_like(positions)))
+    assert 2 < scene_extent(one) < 6
+    assert "all cameras stand in one place" in capsys.readouterr().err
+    assert scene_extent(replace(one, points=None)) == 1.0
+
+
+def test_masks_reach_the_ground_truth(tmp_path):
+    root = colmap_scene(tmp_path)
+    write_images(root / "masks", ["003.png"])
+    scene = Scene.open(ModelParams(source_path=str(root)), "cpu")
+    weights = [scene.images.get(camera).weight for camera in scene.train]
+    assert [index for index, weight in enumerate(weights) if weight is not None] == [3]
+
+
+def test_fox_with_distortion(capsys):
+    scene = Scene.open(ModelParams(source_path=str(data_path("fox_ngp")), eval=True, resolution=8), "cpu")
+    truth = scene.images.get(scene.train[0])
+    assert truth.image.shape == (3, 120, 68) and 0.1 < truth.image.mean() < 0.9
+    assert 0.9 < truth.weight.mean() < 1
+    assert "43 train + 7 test images 540x960 used at 68x120, no points" in capsys.readouterr().out
+
+
+def test_chair_on_white_and_black():
+    scene = Scene.open(ModelParams(source_path=str(data_path("nerf_synthetic_chair")), eval=True), "cpu")
+    camera = scene.test[0]
+    white, black = scene.images.get(camera, torch.ones(3)), scene.images.get(camera, torch.zeros(3))
+    assert white.image[:, 0, 0].tolist() == [1, 1, 1] and black.image[:, 0, 0].tolist() == [0, 0, 0]
+    torch.testing.assert_close(white.image - black.image, (1 - white.alpha).expand(3, -1, -1))
+    assert scene.extent == pytest.approx(5.2, abs=0.1)

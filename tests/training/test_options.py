@@ -1,0 +1,46 @@
+"""training/options.py"""
+
+import pytest
+
+from arguments import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
+from training.options import RunOptions, check_options
+
+
+def make(**groups) -> RunOptions:
+    defaults = {
+        "model": ModelParams(source_path="data"),
+        "pipeline": PipelineParams(),
+        "optimization": OptimizationParams(),
+        "semantic": SemanticParams(),
+        "train": TrainParams(),
+    }
+    return RunOptions(**defaults | groups)
+
+
+def test_defaults_pass_in_silence(capsys):
+    check_options(make())
+    assert capsys.readouterr() == ("", "")
+
+
+def test_flags_without_effect_are_said(capsys):
+    check_options(make(pipeline=PipelineParams(convert_SHs_python=True), train=TrainParams(port=1)))
+    err = capsys.readouterr().err
+    assert "--convert_SHs_python has no effect" in err and "--port has no effect" in err
+    assert len(err.splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("groups", "part"),
+    [
+        ({"model": ModelParams()}, "-s FOLDER"),
+        ({"model": ModelParams(source_path="a", depths="d")}, "--depths"),
+        ({"model": ModelParams(source_path="a", train_test_exp=True)}, "--train_test_exp"),
+        ({"train": TrainParams(start_checkpoint="a", start_ply="b")}, "--start_ply"),
+        ({"train": TrainParams(checkpoint_every=-1)}, "--checkpoint_every is -1"),
+        ({"optimization": OptimizationParams(iterations=0)}, "--iterations is 0"),
+        ({"semantic": SemanticParams(speedup_ratio=0)}, "--speedup_ratio is 0"),
+    ],
+)
+def test_what_is_refused(groups, part):
+    with pytest.raises(ValueError, match=part):
+        check_options(make(**groups))
