@@ -40,9 +40,7 @@ def main(args: Sequence[str] | None = None) -> None:
     """Score every model folder given on the command line; `args` stands in for it."""
     (params,) = parse("Score rendered views and segmentation masks.", MetricsParams, args=args)
     set_quiet(params.quiet)
-    if not params.model_paths:
-        raise UserError("no model folder given; expected one or more that train.py wrote; add -m FOLDER")
-    lpips = None if params.skip_lpips else load_lpips()
+    lpips = load_lpips()
     for model_path in params.model_paths:
         score_model(Path(model_path), params, lpips)
 
@@ -135,19 +133,28 @@ def score_masks(folder: Path, labels: Path, wanted: str) -> tuple[dict, dict]:
     target = resolve_object(labels, wanted, manifest)
     per_view: dict[str, dict[str, float]] = {"IoU": {}, "accuracy": {}}
     for view in manifest["views"]:
-        if (labels / f"{view['key']}.png").is_file():
+        path = label_path(labels, view["key"])
+        if path is not None:
             mask = read_image(folder / "masks" / f"{view['key']}.png")[..., 0] > 127
-            truth, valid = read_truth(labels / f"{view['key']}.png", target, mask.shape)
+            truth, valid = read_truth(path, target, mask.shape)
             per_view["IoU"][view["key"]] = iou(mask, truth, valid)
             per_view["accuracy"][view["key"]] = accuracy(mask, truth, valid)
     if not per_view["IoU"]:
-        raise UserError(f"{labels}: no label image for any view; expected <view>.png, e.g. {manifest['views'][0]['key']}")
+        raise UserError(
+            f"{labels}: no label of any view; expected <view>.png, e.g. {manifest['views'][0]['key']}.png"
+        )
     held_out = {view["key"] for view in manifest["views"] if view["split"] == "test"} & set(per_view["IoU"])
     means = mean_scores(per_view) | {"views": len(per_view["IoU"]), "test_views": len(held_out)}
     if held_out:
         means["IoU_test"] = float(np.mean([per_view["IoU"][key] for key in held_out]))
         means["accuracy_test"] = float(np.mean([per_view["accuracy"][key] for key in held_out]))
     return means | {"object": target, "convention": MASK_CONVENTION}, per_view
+
+
+def label_path(labels: Path, key: str) -> Path | None:
+    """Label image of a view: `<key>.png`, or named by the last part of a key like `train__r_0`."""
+    candidates = [labels / f"{key}.png", labels / f"{key.split('__')[-1]}.png"]
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def resolve_object(labels: Path, wanted: str, manifest: dict) -> int | None:
@@ -171,9 +178,10 @@ def resolve_object(labels: Path, wanted: str, manifest: dict) -> int | None:
 
 def label_under_click(labels: Path, manifest: dict) -> int:
     """The label id under the first positive click."""
-    path = labels / f"{manifest['click_view']}.png"
-    if not manifest["points"] or not path.is_file():
-        raise UserError(f"{labels}: no label of the clicked view {manifest['click_view']}; name the object: --object fox")
+    path = label_path(labels, manifest["click_view"])
+    if path is None:
+        seen = f"{labels}: no label of the clicked view {manifest['click_view']}"
+        raise UserError(f"{seen}; expected one, or the object's name; add --object NAME")
     image = resize_uint8(read_image(path)[..., 0], *manifest["click_size"], nearest=True)
     x, y = manifest["points"][0]
     return int(image[y, x])

@@ -3,8 +3,9 @@
     python render.py -m output/run
     python render.py -m output/run --novel_view --path orbit --video
 
-Writes <model>/{train,test}/ours_<iteration>/{renders,gt,depth,feature_map,saved_feature} and manifest.json; new paths go
-to <model>/{novel_views,novel_views_multi_interpolate,orbit}/ours_<iteration>, their videos to <model>/videos_<iteration>.
+Writes <model>/{train,test}/ours_<iteration>/{renders,gt,depth,feature_map,saved_feature} and manifest.json; new
+paths go to <model>/{novel_views,novel_views_multi_interpolate,orbit}/ours_<iteration>, their videos to
+<model>/videos_<iteration>.
 """
 
 from __future__ import annotations
@@ -70,13 +71,14 @@ def open_job(model: ModelParams, pipeline: PipelineParams, semantic: SemanticPar
 
 
 def teacher_grid(trained: TrainedScene, semantic: SemanticParams) -> tuple[int, int] | None:
-    """(h, w) of the teacher's map of the first training view that has one; None when the maps are not there any more."""
+    """(h, w) of the teacher's map of the first training view that has one; None when there is none any more."""
     root, teacher = Path(trained.scene.info.root), semantic.foundation_model
-    places = [root / "features" / teacher, trained.model_path / "features" / teacher, root / LEGACY_FOLDERS.get(teacher, "")]
+    places = [root / LEGACY_FOLDERS.get(teacher, Path("features") / teacher), trained.model_path / "features" / teacher]
     for folder in [Path(semantic.feature_cache)] if semantic.feature_cache else places:
         maps = existing_maps(folder)
-        named = [camera.image_name for camera in trained.scene.train if maps is not None and maps.has(camera.image_name)]
-        if maps is not None and named:
+        names = [camera.image_name for camera in trained.scene.train]
+        named = [] if maps is None else [name for name in names if maps.has(name)]
+        if named:
             height, width = maps.get(named[0]).shape[1:]
             return height, width
     say("the teacher's maps are not there: feature tensors are saved at the size of the image")

@@ -3,8 +3,8 @@
     python segment.py -m output/run --point 120 80 --view 0
     python segment.py -m output/run --point 120 80 --point 130 95 --negative 20 20 --view_name 0001.jpg
 
-X is the column and Y the row in the training image of that view, at the size that training used. Writes
-<model>/segment/<name>/{masks,overlay}/<view>.png, overlay.mp4, selected.ply, rest.ply, selection.npz and selection.json.
+X is the column and Y the row in the training image of that view, at the size that training used. Writes to
+<model>/segment/<name>: {masks,overlay}/<view>.png, overlay.mp4, selected.ply, rest.ply, selection.npz, selection.json.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from gaussian_renderer.membership import mask_picture, overlay_picture
 from gaussian_renderer.trained import TrainedScene, open_trained
 from scene.cameras import Camera
 from scene.formats import write_splats
-from scene.selection import Clicks, Selection, clicked_gaussians, click_query, select
+from scene.selection import Clicks, Selection, click_query, clicked_gaussians, select
 from utils.errors import UserError
 from utils.files import atomic_path, write_json
 from utils.progress import say, set_quiet

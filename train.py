@@ -10,9 +10,11 @@ Writes <model>/point_cloud/iteration_<N>/point_cloud.ply, config.json, metrics.j
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import torch
+from ndraster.backends import choose_backend
 
 from arguments import (
     ModelParams,
@@ -54,7 +56,8 @@ def main(args: Sequence[str] | None = None) -> None:
     trainer = build_trainer(options, saved)
     if saved is not None:
         continue_from(trainer, checkpoint, saved)
-    trainer.run()
+    with closing(trainer.scene.images):
+        trainer.run()
     say_next_commands(options)
 
 
@@ -86,7 +89,8 @@ def build_trainer(options: RunOptions, saved: dict | None) -> Trainer:
     model = build_model(options, scene, width, device) if saved is None else restored_model(saved, width, device)
     features = f", features {width} wide" if width else ""
     say(f"model: {model.num_gaussians} Gaussians, SH degree {model.max_sh_degree}{features}")
-    say(f"device: {device}, backend {options.model.backend}, output {options.model.model_path}")
+    backend = choose_backend(options.model.backend, model.means)
+    say(f"device: {device}, backend {backend}, output {options.model.model_path}")
     if not options.train.resume:
         starts = (options.train.start_checkpoint, options.train.start_ply)
         set_aside_earlier_run(Path(options.model.model_path), starts)

@@ -1,7 +1,7 @@
 """Options of all scripts: typed groups, the command line, and what is saved with a model."""
 
 from arguments.cli import OptionError, flag_names, merge_saved, parse
-from arguments.config_file import inert_notes, load_config, resolve_paths, save_config
+from arguments.config_file import load_config, resolve_paths, save_config
 from arguments.params import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from arguments.script_params import MetricsParams, RenderParams, SegmentParams
 
@@ -16,7 +16,6 @@ __all__ = [
     "SemanticParams",
     "TrainParams",
     "flag_names",
-    "inert_notes",
     "load_config",
     "merge_saved",
     "parse",

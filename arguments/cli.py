@@ -134,7 +134,7 @@ def _attached_value_cure(flag: str, known: Sequence[str]) -> str:
 
 
 def _nearest(flag: str, known: Sequence[str]) -> str:
-    folded = {name.lower(): name for name in known}
+    folded = {name.lower(): name for name in known if not name.startswith("--no_") or flag.startswith("--no_")}
     near = difflib.get_close_matches(flag.lower(), folded, n=1, cutoff=0.0)
     return f"did you mean {folded[near[0]]}?" if near else "there are no options"
 

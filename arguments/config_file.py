@@ -34,28 +34,9 @@ LEGACY_FIELDS = (
 # These belong to the machine or to one run, so what training used is no default for other scripts.
 NOT_INHERITED = ("data_device", "device", "backend", "quiet")
 
-# Kept so that old command lines work; see `inert_notes`.
-INERT = (
-    "convert_SHs_python",
-    "compute_cov3D_python",
-    "position_lr_delay_mult",
-    "ip",
-    "port",
-)
-
 
 class OptionError(ValueError):
     """A wrong option or options file, in one line: what was seen; what was expected; what to do."""
-
-
-def inert_notes(*groups: Any) -> list[str]:
-    """One line for each option in `groups` (instances) that was set but is only accepted, for old command lines."""
-    return [
-        f"--{field.name} has no effect here"
-        for group in groups
-        for field in dataclasses.fields(group)
-        if field.name in INERT and getattr(group, field.name) != field.default
-    ]
 
 
 def resolve_paths(model: ModelParams) -> ModelParams:

@@ -24,13 +24,13 @@ class ModelParams:
     images: Annotated[str, arg(aliases=["-i"])] = "images"
     """Sub-folder of the images (COLMAP data sets)."""
     depths: Annotated[str, arg(aliases=["-d"])] = ""
-    """Sub-folder of inverse-depth maps that regularise training; empty = none."""
+    """Sub-folder of inverse-depth maps that regularise training (not available yet); empty = none."""
     resolution: Annotated[int, arg(aliases=["-r"])] = -1
     """1, 2, 4, 8 divide the image size; -1 keeps it up to a width of 1600 px; other positive numbers are the width."""
     white_background: Annotated[bool, arg(aliases=["-w"])] = False
     """White background instead of black, also behind transparent images."""
     train_test_exp: bool = False
-    """Learn an exposure per image; test views then train it with their left half."""
+    """Learn an exposure per image (not available yet); test views then train it with their left half."""
     data_device: str = "auto"
     """Where the images are kept: auto, cpu, cuda, cuda:1 ..."""
     eval: bool = False
@@ -182,7 +182,7 @@ class TrainParams:
     detect_anomaly: bool = False
     """Let torch find the operation behind a NaN gradient; slow."""
     debug_from: int = -1
-    """Step after which --debug is on; -1 = never."""
+    """Accepted for old command lines; without effect, use --debug."""
     ip: str = "127.0.0.1"
     """Address for a viewer; without effect until there is one."""
     port: int = 6009

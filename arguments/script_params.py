@@ -45,9 +45,9 @@ class SegmentParams:
     """What is selected, and how."""
 
     point: Points = ()
-    """Pixel X Y (column, row) on the object, in the view of --view; repeatable."""
+    """Pixel X Y (column, row) on the object, in the view of --view."""
     negative: Points = ()
-    """Pixel X Y on something that is not the object; repeatable."""
+    """Pixel X Y on something that is not the object."""
     view: int = 0
     """View in which the points are given: number of the training view, sorted by name."""
     view_name: str = ""
@@ -55,9 +55,7 @@ class SegmentParams:
     threshold: float | None = None
     """Cosine similarity from which a Gaussian belongs to the object; left out = found automatically."""
     connected: bool = True
-    """Keep only what hangs together with the clicked spots; --no_connected selects everything alike, anywhere."""
-    name: str = "object"
-    """Name of the selection: results go to segment/NAME in the model folder."""
+    """Keep only what hangs together with the clicked places."""
     name: str = "object"
     """Name of the selection; results go to segment/NAME in the model folder."""
     iteration: int = -1

@@ -1,7 +1,7 @@
 """Teachers: feature maps for the pictures of a scene, computed when missing and cached.
 
-    maps = open_features("data/fox", "classical")
-    maps.get("0001.jpg")  # [C, h, w]
+maps = open_features("data/fox", "classical")
+maps.get("0001.jpg")  # [C, h, w]
 """
 
 from __future__ import annotations
@@ -19,7 +19,16 @@ from encoders.cache import MANIFEST, CacheFolder, CacheWriter, FeatureMaps, Lega
 from utils.errors import UserError
 from utils.progress import say
 
-__all__ = ["FeatureMaps", "SceneImages", "Teacher", "build_cache", "image_key", "make_teacher", "open_features", "teachers"]
+__all__ = [
+    "FeatureMaps",
+    "SceneImages",
+    "Teacher",
+    "build_cache",
+    "image_key",
+    "make_teacher",
+    "open_features",
+    "teachers",
+]
 
 LEGACY_FOLDERS = {"lseg": "rgb_feature_langseg", "sam": "sam_embeddings"}  # where Feature 3DGS keeps its maps
 
@@ -32,7 +41,9 @@ def make_teacher(name: str, options: Mapping[str, Any] | None = None) -> Teacher
     except TypeError:
         given = ", ".join(options or {})
         known = ", ".join(teachers.get(name)().options())
-        raise UserError(f"teacher '{name}' does not take the options {given}; known: {known}; check the names") from None
+        raise UserError(
+            f"teacher '{name}' does not take the options {given}; known: {known}; check the names"
+        ) from None
 
 
 def open_features(
@@ -111,7 +122,7 @@ def _scene_images(source: Path, image_paths: Mapping[str, Path] | None, train_na
 
 
 def _identity(teacher: Teacher, images: SceneImages) -> dict[str, Any]:
-    """What decides the content of a cache: teacher, options, training pictures, and size and time of every input file."""
+    """What decides the content of a cache: teacher, options, training pictures, size and time of every input."""
     inputs = {}
     for key, path in teacher.inputs(images).items():
         status = path.stat()
@@ -147,10 +158,13 @@ def _first_writable(places: list[Path]) -> Path:
 def build_cache(teacher: Teacher, images: SceneImages, folder: Path) -> CacheFolder:
     """Run the teacher on all pictures and store the maps in `folder`."""
     start = time.monotonic()
-    say(f"features: the {teacher.name} teacher works on {len(images.paths)} pictures ({len(images.train)} for training)")
+    say(
+        f"features: the {teacher.name} teacher works on {len(images.paths)} pictures ({len(images.train)} for training)"
+    )
     writer = CacheWriter(folder, _identity(teacher, images), teacher.dim)
     for key, features in teacher.encode_scene(images):
         writer.add(key, features)
     maps = writer.finish()
-    say(f"features: {len(maps.names)} maps of {maps.dim} channels written to {folder} in {time.monotonic() - start:.1f} s")
+    seconds = time.monotonic() - start
+    say(f"features: {len(maps.names)} maps of {maps.dim} channels written to {folder} in {seconds:.1f} s")
     return maps

@@ -24,11 +24,13 @@ class SceneImages:
 
     source: Path  # folder of the data set
     paths: dict[str, Path]
-    train: frozenset[str] = field(default_factory=frozenset)  # keys that may shape the teacher; the others only get maps
+    train: frozenset[str] = field(
+        default_factory=frozenset
+    )  # keys that may shape the teacher; the others only get maps
 
 
 class Teacher(Protocol):
-    """A feature teacher. Implementations register with `@register_teacher("name")` and take their options as keywords."""
+    """A feature teacher. Classes register with `@register_teacher("name")` and take their options as keywords."""
 
     name: str
     dim: int  # C, channels of every map
@@ -61,8 +63,8 @@ def keyed(image_paths: Mapping[str, Path | str]) -> dict[str, Path]:
         key = image_key(name)
         if key in result:
             raise UserError(
-                f"images '{name}' and '{result[key].name}' share the key '{key}'; names must differ before the first dot; "
-                "rename one"
+                f"images '{name}' and '{result[key].name}' share the key '{key}'; "
+                "names must differ before the first dot; rename one"
             )
         result[key] = Path(image_paths[name])
     return result

@@ -1,8 +1,8 @@
 """Feature maps on disk.
 
-Our own format: a folder with `manifest.json` and one `<key>.safetensors` per picture (tensor `features`, fp16, [h, w, C]), read
-memory-mapped. Also read: folders of `<stem>_fmap_CxHxW.pt` tensors [C, h, w], as the LSeg and SAM scripts of Feature 3DGS
-write them.
+Our own format: a folder with `manifest.json` and one `<key>.safetensors` per picture (tensor `features`, fp16,
+[h, w, C]), read memory-mapped. Also read: folders of `<stem>_fmap_CxHxW.pt` tensors [C, h, w], as the LSeg and SAM
+scripts of Feature 3DGS write them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class FeatureMaps(Protocol):
 
 
 def find_key(image_name: str, names: Iterable[str]) -> str | None:
-    """The key for an image name: the full key, else its last part (`a__b` -> `b`), else the only key that ends in it."""
+    """The key for an image name: the full key, else its last part (`a__b` -> `b`), else the one that ends in it."""
     known = names if isinstance(names, (dict, set, frozenset)) else set(names)
     key = image_key(image_name)
     short = key.split("__")[-1]
@@ -67,7 +67,7 @@ def _require_key(image_name: str, names: Iterable[str], folder: Path) -> str:
     key = find_key(image_name, names)
     if key is None:
         raise UserError(
-            f"{folder} has no feature map for image '{image_name}'; expected one per training picture; make the cache anew"
+            f"{folder} has no feature map for image '{image_name}'; expected one per picture; make them anew"
         )
     return key
 
@@ -84,10 +84,14 @@ class CacheFolder:
         """Read and check the manifest."""
         manifest = read_json(folder / MANIFEST)
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT or manifest.get("version") != VERSION:
-            raise UserError(f"{folder / MANIFEST} is no manifest of a feature cache of version {VERSION}; delete the folder")
+            raise UserError(
+                f"{folder / MANIFEST} is no manifest of a feature cache of version {VERSION}; delete the folder"
+            )
         images, dim = manifest.get("images"), manifest.get("dim")
         if not isinstance(images, dict) or not images or not isinstance(dim, int):
-            raise UserError(f"{folder / MANIFEST} lacks 'images' or 'dim'; expected both; delete the folder to make it anew")
+            raise UserError(
+                f"{folder / MANIFEST} lacks 'images' or 'dim'; expected both; delete the folder to make it anew"
+            )
         return cls(folder, manifest)
 
     @property
@@ -113,12 +117,14 @@ class CacheFolder:
                 features = file.get_tensor("features")
         except (SafetensorError, FileNotFoundError) as error:
             reason = " ".join(str(error).split())[:80]
-            raise UserError(f"{path} is not a readable feature map ({reason}); delete {self.folder} to make it anew") from None
+            raise UserError(
+                f"{path} is not a readable feature map ({reason}); delete {self.folder} to make it anew"
+            ) from None
         entry = self.manifest["images"][key]
         expected = (entry["height"], entry["width"], self.dim)
         if tuple(features.shape) != expected:
             raise UserError(
-                f"{path} has shape {tuple(features.shape)}; expected {expected} (h, w, C) as in {MANIFEST}; delete the folder"
+                f"{path} has shape {tuple(features.shape)}; expected {expected} (h, w, C); delete the folder"
             )
         return checked(features.permute(2, 0, 1).float(), path)
 
@@ -137,7 +143,9 @@ class LegacyFolder:
         matches = [(LEGACY_NAME.fullmatch(path.name), path) for path in sorted(folder.glob("*.pt"))]
         files = {image_key(match["key"]): path for match, path in matches if match}
         if not files:
-            raise UserError(f"{folder} has no *_fmap_CxHxW.pt file; expected one per picture; run the teacher's extraction")
+            raise UserError(
+                f"{folder} has no *_fmap_CxHxW.pt file; expected one per picture; run the teacher's extraction"
+            )
         return cls(folder, files, int(read_legacy(next(iter(files.values()))).shape[0]))
 
     @property
@@ -154,7 +162,9 @@ class LegacyFolder:
         path = self.files[_require_key(image_name, self.files, self.folder)]
         features = read_legacy(path)
         if features.shape[0] != self.dim:
-            raise UserError(f"{path} has {features.shape[0]} channels; expected {self.dim} as in the first file; extract it anew")
+            raise UserError(
+                f"{path} has {features.shape[0]} channels; expected {self.dim} as in the first file; extract it anew"
+            )
         return checked(features.float(), path)
 
 
@@ -196,9 +206,13 @@ class CacheWriter:
     def add(self, key: str, features: np.ndarray) -> None:
         """Store a map [h, w, C]."""
         if features.ndim != 3 or features.shape[2] != self.dim:
-            raise UserError(f"feature map of '{key}' has shape {features.shape}; expected [h, w, {self.dim}]; mend the teacher")
+            raise UserError(
+                f"feature map of '{key}' has shape {features.shape}; expected [h, w, {self.dim}]; mend the teacher"
+            )
         if not np.isfinite(features).all() or np.abs(features).max(initial=0) > FP16_MAX:
-            raise UserError(f"feature map of '{key}' has NaN or too large values; expected fp16 range; check the picture")
+            raise UserError(
+                f"feature map of '{key}' has NaN or too large values; expected fp16 range; check the picture"
+            )
         with atomic_path(self.folder / f"{key}.safetensors") as temp:
             save_file({"features": np.ascontiguousarray(features, np.float16)}, temp)
         self._images[key] = {"height": features.shape[0], "width": features.shape[1]}

@@ -1,12 +1,12 @@
 """`-f classical`: the scene-spectral teacher. No weights, no network, no download; deterministic.
 
-All training pictures are cut into superpixels; one graph joins those that touch in a picture and those that look alike in
-any picture; the leading eigenvectors of that graph are the features (a joint Laplacian eigenmap). Measured on hand-outlined
-photos, a click finds its object far better than with colour, texture filters or random networks (teachers.md 7).
+All training pictures are cut into superpixels; one graph joins those that touch in a picture and those that look alike
+in any picture; the leading eigenvectors of that graph are the features (a joint Laplacian eigenmap). On hand-outlined
+photos a click finds its object far better than with colour, texture filters or networks without training.
 
-Good for: selecting and segmenting by click, offline, on real photos. Not good for: words (it knows none, so no text queries),
-objects made of different materials (it may split them), neighbours of one colour (it may join them). Its channels mean
-nothing outside the scene they were computed for.
+Good for: selecting and segmenting by click, offline, on real photos. Not good for: words (it knows none, so no text
+queries), objects made of different materials (it may split them), neighbours of one colour (it may join them). Its
+channels mean nothing outside the scene they were computed for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from utils.image_io import read_image
 from utils.progress import Progress, say
 
 RECIPE = 1  # raise it when the same pictures would give other features: old caches are then made anew
-SMALLEST_SIDE = 480  # px; smaller pictures are enlarged, or superpixels could not follow small objects
+SMALLEST_SIDE = 320  # px; smaller pictures are enlarged, or superpixels could not follow small objects
 GRID_SIDE = 240  # long side of the stored maps
 MAX_GRAPH_IMAGES = 300  # with more, the graph is built on an even choice and extended to the others
 ADVICE = (
@@ -44,7 +44,7 @@ class ClassicalTeacher:
 
     Args:
         dim: channels C, number of eigenvectors.
-        segments: superpixels per picture of 960 px.
+        segments: superpixels of a picture of 960 px; the number goes with the square root of the working size.
     """
 
     name = "classical"
@@ -52,8 +52,8 @@ class ClassicalTeacher:
     def __init__(self, dim: int = 32, segments: int = SEGMENTS) -> None:
         if not 1 <= dim <= 128 or not 16 <= segments <= 5000:
             raise UserError(
-                f"classical: dim is {dim} and segments {segments}; expected 1 <= dim <= 128 and 16 <= segments <= 5000; "
-                "change them"
+                f"classical: dim is {dim} and segments {segments}; "
+                "expected 1 <= dim <= 128 and 16 <= segments <= 5000; change them"
             )
         self.dim, self.segments = dim, segments
 
@@ -95,7 +95,8 @@ class ClassicalTeacher:
         working_side = int(np.clip(max(height, width), SMALLEST_SIDE, REFERENCE_SIDE))
         shrink = min(1.0, GRID_SIDE / max(height, width))
         size = max(1, round(width * shrink)), max(1, round(height * shrink))
-        return describe(image, working_side, self.segments), size
+        segments = round(self.segments * (working_side / REFERENCE_SIDE) ** 0.5)
+        return describe(image, working_side, segments), size
 
     @staticmethod
     def _graph_maps(described: dict, graph: SceneGraph) -> Iterator[tuple[str, np.ndarray]]:
@@ -116,8 +117,8 @@ class ClassicalTeacher:
 def paint(labels: np.ndarray, embeddings: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Broadcast superpixel embeddings [R, C] to a map [h, w, C] of `size` (width, height).
 
-    A cell is the mean over the pixels whose centre it covers; transparent pixels (label -1) count as zero vectors, as in a
-    rendering. So cells inside a superpixel have length 1 and cells on borders less.
+    A cell is the mean over the pixels whose centre it covers; transparent pixels (label -1) count as zero vectors,
+    as in a rendering. So cells inside a superpixel have length 1 and cells on borders less.
     """
     height, width = labels.shape
     columns = ((np.arange(width) + 0.5) * size[0] / width).astype(int)

@@ -1,7 +1,7 @@
 """`-f oracle`: true labels -> fixed unit vectors. For tests and benchmarks on scenes that come with `labels/`.
 
-Every label id gets one random vector of an orthonormal set (of unit vectors once there are more ids than channels), the same
-in every scene. A click then has an exact expected mask, which no teacher for photos can give.
+Every label id gets one random vector of an orthonormal set (of unit vectors once there are more ids than channels), the
+same in every scene. A click then has an exact expected mask, which no teacher for photos can give.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class OracleTeacher:
 
     def __init__(self, dim: int = 16, noise: float = 0.0, seed: int = 0) -> None:
         if not 1 <= dim <= 1024 or noise < 0:
-            raise UserError(f"oracle: dim is {dim} and noise {noise}; expected 1 <= dim <= 1024 and noise >= 0; change them")
+            raise UserError(
+                f"oracle: dim is {dim} and noise {noise}; expected 1 <= dim <= 1024 and noise >= 0; change them"
+            )
         self.dim, self.noise, self.seed = dim, noise, seed
 
     def options(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def view_from(angles_deg: tuple[float, float], radius: float, fov_deg: float, si
 
 
 def orbit(count: int, size: tuple[int, int], arc_deg: float = 200.0, radius: float = 3.0, start_deg: float = -160.0):
-    """`count` views on a partial orbit; neighbours in order stand at different heights, so held-out views lie inside."""
+    """`count` views on a partial orbit; neighbours in order stand at different heights, so held-out ones lie inside."""
     views = []
     for index in range(count):
         step = (index + ORBIT_SHIFT) % count
@@ -35,7 +35,7 @@ def orbit(count: int, size: tuple[int, int], arc_deg: float = 200.0, radius: flo
 
 
 def hemisphere(count: int, size: tuple[int, int], seed: int, times: Iterable[float] | None = None) -> list[View]:
-    """`count` views spread over the upper hemisphere by a golden-angle spiral that starts at an angle given by `seed`."""
+    """`count` views over the upper hemisphere on a golden-angle spiral; `seed` gives its first angle."""
     start = float(np.random.default_rng(seed).uniform(0, 360))
     moments = list(times) if times is not None else [0.0] * count
     views = []

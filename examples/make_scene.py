@@ -1,4 +1,4 @@
-"""Make a procedural data set with exact ground truth: python examples/make_scene.py static OUT [--size 160 120] [--views 48]."""
+"""Make a procedural data set with exact ground truth: python examples/make_scene.py static OUT [--views 48] ..."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from utils.progress import say  # noqa: E402
 from utils.script import run  # noqa: E402
 
 MARKER = "procedural.json"  # what is in the folder, and whether it is complete
+RECIPE = 1  # raise it when equal options would give other pictures: old scenes are then not taken for the new ones
 OUR_FOLDERS = ("images", "sparse", "train", "test", "ims", "seg", "labels", "depth_gt", "object_masks", "features")
 Kind = Literal["static", "static_blender", "dynamic", "rig"]
 
@@ -65,7 +66,7 @@ def check(options: SceneOptions) -> None:
 def record(options: SceneOptions, complete: bool) -> dict:
     """What the marker file holds: the options that decide the content, and whether all of it is written."""
     content = {key: value for key, value in asdict(options).items() if key not in ("out", "overwrite")}
-    return content | {"size": list(options.size), "complete": complete}
+    return content | {"size": list(options.size), "recipe": RECIPE, "complete": complete}
 
 
 def prepare_folder(options: SceneOptions) -> bool:
@@ -76,8 +77,10 @@ def prepare_folder(options: SceneOptions) -> bool:
     if not folder.is_dir() or not any(folder.iterdir()):
         return True
     if not marker.exists():
-        raise UserError(f"{folder} holds other files; expected a new folder or a scene of this script; choose another OUT")
-    if read_json(marker) == record(options, complete=True):
+        raise UserError(
+            f"{folder} holds other files; expected a new folder or a scene of this script; choose another OUT"
+        )
+    if not options.overwrite and read_json(marker) == record(options, complete=True):
         return False
     if not options.overwrite:
         raise UserError(f"{folder} holds another or an unfinished scene; expected a new folder; add --overwrite")
@@ -90,7 +93,9 @@ def write_scene(options: SceneOptions) -> None:
     """Render and write the scene."""
     size, views = options.size, options.views
     if options.kind == "static":
-        write_colmap(options.out, still_life(options.seed), camera_paths.orbit(views, size), options.samples, options.seed)
+        write_colmap(
+            options.out, still_life(options.seed), camera_paths.orbit(views, size), options.samples, options.seed
+        )
     elif options.kind == "static_blender":
         train = camera_paths.hemisphere(views, size, options.seed)
         test = camera_paths.hemisphere(max(1, views // 5), size, options.seed + 1)

@@ -46,8 +46,8 @@ def crate(label: int, pose: Callable[[float], Pose], moves: bool = False) -> Bod
 
 def mushroom(label: int, pose: Callable[[float], Pose], moves: bool = False) -> Body:
     """Toadstool 0.52 high that stands on the origin."""
-    stem = Solid("cylinder", (0.09, 0.09, 0.14), bands(("#f3e9d2", "#dccba6"), 0.07), (0.0, 0.0, 0.14))
-    cap = Solid("ellipsoid", (0.27, 0.27, 0.17), dots("#c8262b", "#fbf3e4", 0.62, 0.17), (0.0, 0.0, 0.35), gloss=0.35)
+    stem = Solid("cylinder", (0.09, 0.09, 0.14), bands(("#e2a794", "#cf8a78"), 0.07), (0.0, 0.0, 0.14))
+    cap = Solid("ellipsoid", (0.27, 0.27, 0.17), dots("#c8262b", "#ee8a78", 0.62, 0.17), (0.0, 0.0, 0.35), gloss=0.35)
     return Body("mushroom", label, (stem, cap), pose, moves)
 
 
@@ -75,7 +75,7 @@ def globe(label: int, pose: Callable[[float], Pose], moves: bool = False) -> Bod
 
 def egg(label: int, pose: Callable[[float], Pose], moves: bool = False) -> Body:
     """Painted egg 0.48 high, centre at the origin."""
-    texture = bands(("#7b4fa3", "#e8c9f0", "#b85fa8", "#f7e6c4"), 0.085)
+    texture = bands(("#6a3d9a", "#8f5fc4", "#5b3590", "#a67ad2"), 0.085)
     return Body("egg", label, (Solid("ellipsoid", (0.17, 0.17, 0.24), texture, gloss=0.5),), pose, moves)
 
 
@@ -85,7 +85,7 @@ def ground(radius: float) -> Body:
 
 
 def still_life(seed: int = 0, background: bool = True) -> World:
-    """Seven toys on a plaza; `seed` moves them a little. `background` adds meadow, hills and sky (else nothing is there)."""
+    """Seven toys on a plaza; `seed` moves them a little. `background` adds meadow, hills and sky (else empty)."""
     rng = np.random.default_rng(seed)
 
     def spot(x: float, y: float, z: float, angle_rad: float = 0.0) -> Callable[[float], Pose]:
@@ -125,7 +125,7 @@ def _rolling(time: float) -> Pose:
 
 
 def moving_toys(seed: int = 0, background: bool = False) -> World:
-    """A bouncing ball, a sliding and turning crate and a rolling marble around a tower and a mushroom that stand still."""
+    """A bouncing ball, a sliding and turning crate and a rolling marble; a tower and a mushroom stand still."""
     nudge = np.random.default_rng(seed).uniform(-0.04, 0.04, 4)
     bodies = (
         ground(DOME_RADIUS if background else STAGE_RADIUS),

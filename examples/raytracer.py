@@ -1,8 +1,8 @@
 """A small analytic ray tracer: ellipsoids, boxes, cylinders and discs, vectorised over rays with NumPy.
 
-World axes are right-handed with z up; cameras use OpenCV axes and pixel centres at +0.5. Depth is the camera z of the hit
-under the pixel centre, labels are the body hit there; both are exact. Colours average `samples` x `samples` rays per pixel,
-each lit by another point of the area light, so shadows have soft edges that are the same from every view.
+World axes are right-handed with z up; cameras use OpenCV axes and pixel centres at +0.5. Depth is the camera z of the
+hit under the pixel centre, labels are the body hit there; both are exact. Colours average `samples` x `samples` rays
+per pixel, each lit by another point of the area light, so shadows have soft edges that are the same from every view.
 """
 
 from __future__ import annotations

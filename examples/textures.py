@@ -1,7 +1,7 @@
 """Soft procedural colours: functions from points of a body's own frame to linear RGB.
 
-Every texture is a pure function ``points [M, 3] -> albedo [M, 3]`` (linear light, 0..1), so it sticks to its body when the
-body moves. Edges are smooth ramps: they alias little at 2x2 samples and a Gaussian model can learn them.
+Every texture is a pure function ``points [M, 3] -> albedo [M, 3]`` (linear light, 0..1), so it sticks to its body when
+the body moves. Edges are smooth ramps: they alias little at 2x2 samples and a Gaussian model can learn them.
 """
 
 from __future__ import annotations

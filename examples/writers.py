@@ -1,8 +1,8 @@
 """Procedural scenes as folders in the standard layouts: COLMAP, NeRF-synthetic, D-NeRF and multi-camera rig.
 
 Every layout also gets the ground truth: `labels/<stem>.png` (uint8 ids, 0 = background) with `labels/classes.json`,
-`depth_gt/<stem>.npy` (float32 camera z, 0 = nothing there) and `object_masks/<stem>.png` (255 = a toy; a moving one where
-things move). Picture stems are unique in a scene, also across train and test.
+`depth_gt/<stem>.npy` (float32 camera z, 0 = nothing there) and `object_masks/<stem>.png` (255 = a toy; a moving one
+where things move). Picture stems are unique in a scene, also across train and test.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def render_all(world: World, shots: Sequence[Shot], samples: int) -> Iterator[tu
 
 
 def write_frames(root: Path, world: World, shots: Sequence[Shot], samples: int) -> list[Frame]:
-    """Render and write pictures, labels, depth and masks; RGB when everything is covered, else RGBA. Returns the frames."""
+    """Render and write pictures, labels, depth and masks; RGB when everything is covered, else RGBA."""
     target = [body.label for body in world.bodies if body.moves]
     target = target or [label for label in world.names if label > 1]
     frames = []

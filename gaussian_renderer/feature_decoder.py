@@ -38,7 +38,7 @@ class LinearDecoder(nn.Module):
         return self.linear.out_features
 
     def forward(self, features: Tensor) -> Tensor:
-        """Decode rows [N, D] -> [N, C], a map [D, h, w] -> [C, h, w] or a batch of maps [B, D, h, w] -> [B, C, h, w]."""
+        """Decode rows [N, D] -> [N, C], a map [D, h, w] -> [C, h, w] or maps [B, D, h, w] -> [B, C, h, w]."""
         if features.ndim == 2:
             return self.linear(features)
         return self.linear(features.movedim(-3, -1)).movedim(-1, -3)

@@ -36,7 +36,7 @@ class Frame:
 
 
 class Sink(Protocol):
-    """A destination of frames: a folder of pictures, a video, a table. Entered before the first frame, left after the last."""
+    """A destination of frames: a folder, a video, a table. Entered before the first frame, left after the last."""
 
     needs_features: bool
 

@@ -78,7 +78,9 @@ def resolve_iteration(model_path: str | Path, iteration: int) -> int:
         return found[-1]
     if iteration not in found:
         listed = ", ".join(map(str, found))
-        raise UserError(f"iteration {iteration} is not saved in {root}; there are {listed}; use --iteration one of them")
+        raise UserError(
+            f"iteration {iteration} is not in {root}; saved are {listed}; give --iteration one of them"
+        )
     return iteration
 
 
@@ -93,4 +95,6 @@ def describe_features(model: GaussianModel, decoder: LinearDecoder | None) -> st
 def _check_widths(model: GaussianModel, decoder: LinearDecoder | None, path: Path) -> None:
     if decoder is not None and (model.features is None or model.features.shape[1] != decoder.feature_dim):
         seen = 0 if model.features is None else model.features.shape[1]
-        raise UserError(f"{path} decodes width {decoder.feature_dim}, the Gaussians have {seen}; they must be of one run")
+        raise UserError(
+            f"{path} decodes width {decoder.feature_dim}, the Gaussians have {seen}; they must be of one run"
+        )

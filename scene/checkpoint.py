@@ -40,21 +40,10 @@ def checkpoint_path(model_path: Path | str, iteration: int) -> Path:
     return Path(model_path) / f"chkpnt{iteration}.pth"
 
 
-def rolling_checkpoint_path(model_path: Path | str) -> Path:
-    """`<model_path>/checkpoints/last.pth`, overwritten again and again."""
-    return Path(model_path) / "checkpoints" / "last.pth"
-
-
 def latest_checkpoint(model_path: Path | str) -> Path | None:
     """The checkpoint with the highest iteration in a model folder, or None."""
     found = {path: match for path in Path(model_path).glob("chkpnt*.pth") if (match := _NAME.fullmatch(path.name))}
-    numbered = max(found, key=lambda path: int(found[path][1]), default=None)
-    rolling = rolling_checkpoint_path(model_path)
-    if not rolling.is_file():
-        return numbered
-    if numbered is None:
-        return rolling
-    return rolling if load_checkpoint(rolling)["iteration"] >= int(found[numbered][1]) else numbered
+    return max(found, key=lambda path: int(found[path][1]), default=None)
 
 
 def save_checkpoint(path: Path | str, state: Mapping[str, object]) -> None:

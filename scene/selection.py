@@ -122,7 +122,7 @@ def nearest_cosine(features: Tensor, queries: Tensor) -> Tensor:
 
 
 def reachable_similarity(similarity: Tensor, neighbours: np.ndarray, seeds: Tensor) -> Tensor:
-    """The similarity [N] that a chain of neighbours from a seed to each Gaussian keeps up: the best chain's weakest link.
+    """The similarity [N] that a chain of neighbours from a seed to each Gaussian keeps up: its weakest link, at best.
 
     {reachable >= t} is the part of {similarity >= t} that hangs together with the seeds [S] (indices), for every t at
     once. The best chains run along a minimum spanning tree (bottleneck paths).
@@ -144,12 +144,18 @@ def reachable_similarity(similarity: Tensor, neighbours: np.ndarray, seeds: Tens
 
 
 def _weakest_links(values: np.ndarray, order: np.ndarray, parents: np.ndarray) -> np.ndarray:
-    """Running minimum of `values` [N] from the root `order[0]` (a node of its own) down a tree; -1 where it does not lead."""
+    """Running minimum of `values` [N] from the root `order[0]` (an extra node) down a tree; -1 off the tree."""
     reached = [-1.0] * len(values) + [1.0]
     own = [*values.tolist(), 1.0]
     for node, parent in zip(order[1:].tolist(), parents[order[1:]].tolist(), strict=True):
         reached[node] = min(own[node], reached[parent])
     return np.array(reached[:-1])
+
+
+def automatic_threshold(similarity: Tensor, weight: Tensor) -> float:
+    """Placeholder."""
+    del weight
+    return 0.6
 
 
 def nearest_neighbours(means: Tensor, count: int) -> np.ndarray:

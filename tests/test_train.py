@@ -21,7 +21,7 @@ from scene.formats.ply import read_ply
 from tests.helpers import ROOT, run_script
 from utils.errors import UserError
 
-BACKEND = "reference"
+BACKEND = "cpu" if "cpu" in ndraster.available_backends() else "reference"
 WIDTH, TEACHER_DIM = 3, 6
 # Short, but with densification, an opacity reset and a decoder before the interruptions.
 FLAGS = (
@@ -33,15 +33,14 @@ PLAIN = FLAGS[: FLAGS.index("-f")]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def one_thread():
+def two_threads():
     """The same number of threads here and in the processes that are started: sums then have the same order."""
-    before, torch_threads = os.environ.get("OMP_NUM_THREADS"), torch.get_num_threads()
-    os.environ["OMP_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(torch_threads)
-    os.environ.pop("OMP_NUM_THREADS")
-    os.environ.update({} if before is None else {"OMP_NUM_THREADS": before})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "2")
+        before = torch.get_num_threads()
+        torch.set_num_threads(2)
+        yield
+        torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +112,8 @@ def read_records(folder: Path) -> list[dict]:
 
 
 def test_quality_rises_and_everything_is_written(data, tmp_path):
-    flags = "--eval --device cpu --init_count 150 --sh_degree 1 --test_iterations 1 80 --iterations 80 -w".split()
-    train.main(["-s", str(data), "-m", str(tmp_path), "--backend", BACKEND, *flags])
+    words = "--eval --device cpu --init_count 150 --sh_degree 1 --test_iterations 1 80 --iterations 80 -w"
+    train.main(["-s", str(data), "-m", str(tmp_path), "--backend", BACKEND, *words.split()])
     tests = {record["iteration"]: record["psnr"] for record in read_records(tmp_path) if record["split"] == "test"}
     assert tests[80] > tests[1] + 2.0
     assert {record["iteration"] for record in read_records(tmp_path) if record["split"] == "train"} == set(range(1, 81))
@@ -205,7 +204,7 @@ def test_starting_from_a_ply_and_from_a_checkpoint(data, tmp_path):
     flags = ["-s", str(data), *PLAIN]
     train.main([*flags, "-m", str(tmp_path / "a"), "--iterations", "4", "--checkpoint_iterations", "2"])
     ply = tmp_path / "a/point_cloud/iteration_4/point_cloud.ply"
-    still = "--iterations 1 --position_lr_init 1e-9 --position_lr_final 1e-9 --start_ply".split()
+    still = ["--iterations", "1", "--position_lr_init", "1e-9", "--position_lr_final", "1e-9", "--start_ply"]
     train.main([*flags, "-m", str(tmp_path / "b"), *still, str(ply)])
     moved = read_ply(tmp_path / "b/point_cloud/iteration_1/point_cloud.ply").xyz - read_ply(ply).xyz
     assert abs(moved).max() < 1e-6

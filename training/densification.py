@@ -84,6 +84,7 @@ class AdaptiveDensity:
     gradient_sum: Tensor = field(default_factory=lambda: torch.zeros(0))  # [N]
     num_seen: Tensor = field(default_factory=lambda: torch.zeros(0))  # [N]
     max_radii_px: Tensor = field(default_factory=lambda: torch.zeros(0))  # [N]
+    _scales: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
 
     def reset_statistics(self, model: GaussianModel) -> None:
         """Forget everything observed; sizes follow the model."""
@@ -98,11 +99,9 @@ class AdaptiveDensity:
             return
         height, width = output.color.shape[-2:]
         pixel_gradient = gradient[:, 2:] if self.plan.absgrad else gradient[:, :2]
-        # the threshold refers to normalised device coordinates, where the image is 2 wide and 2 high
-        x, y = (pixel_gradient * 0.5).unbind(1)
-        seen = output.radii > 0
-        self.gradient_sum += torch.hypot(x * width, y * height) * seen
-        self.num_seen += seen
+        # unseen Gaussians (radius 0) have no gradient, so only the count needs to know them
+        self.gradient_sum += torch.linalg.vector_norm(pixel_gradient * self._pixels_per_unit(width, height), dim=1)
+        self.num_seen += output.radii > 0
         if self.plan.prune_screen_size:
             self.max_radii_px = torch.maximum(self.max_radii_px, output.radii)
 
@@ -122,6 +121,12 @@ class AdaptiveDensity:
         """Take over what `state_dict` gave, on this strategy's device."""
         for name in ("gradient_sum", "num_seen", "max_radii_px"):
             setattr(self, name, state[name].to(getattr(self, name)).clone())
+
+    def _pixels_per_unit(self, width: int, height: int) -> Tensor:
+        """[2] px per normalised device unit, to which the threshold refers: there the image is 2 wide and 2 high."""
+        if (width, height) not in self._scales:
+            self._scales[width, height] = self.gradient_sum.new_tensor([0.5 * width, 0.5 * height])
+        return self._scales[width, height]
 
     def _densify_and_prune(self, model: GaussianModel, optimizer: torch.optim.Optimizer, iteration: int) -> None:
         clone, split = self._choose(model)

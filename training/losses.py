@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import ndraster
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -58,7 +57,8 @@ def photometric_weights(lambda_dssim: float) -> dict[str, float]:
 
 def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
     """Sum of the named scalars times their weights; a term without a weight counts once."""
-    return torch.stack([value * weights.get(name, 1.0) for name, value in losses.items()]).sum()
+    first, *others = (value * weights.get(name, 1.0) for name, value in losses.items())
+    return sum(others, start=first)
 
 
 def _weighted_difference(prediction: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:

@@ -42,8 +42,9 @@ class SparseAdam(torch.optim.Optimizer):
         super().__init__(groups, {"lr": 0.0, "betas": betas, "eps": eps})
 
     @torch.no_grad()
-    def step(self, visible: Tensor) -> None:
-        """One update of the rows where `visible` [N] is true. No host synchronisation, no indexing."""
+    def step(self, radii_px: Tensor) -> None:
+        """One update of the rows whose `radii_px` [N] are positive. No host synchronisation, no indexing."""
+        visible = radii_px > 0
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -62,13 +63,13 @@ class SparseAdam(torch.optim.Optimizer):
 
 
 class DenseAdam(torch.optim.Adam):
-    """torch's Adam, fused, with the `step(visible)` of SparseAdam: every row is updated."""
+    """torch's Adam, fused, with the `step(radii_px)` of SparseAdam: every row is updated."""
 
     def __init__(self, groups: list[dict], betas: tuple[float, float] = ADAM_BETAS, eps: float = ADAM_EPS):
         super().__init__(groups, lr=0.0, betas=betas, eps=eps, fused=_can_fuse(groups))
 
     @torch.no_grad()
-    def step(self, visible: Tensor | None = None) -> None:
+    def step(self, radii_px: Tensor | None = None) -> None:
         """One update of all rows."""
         super().step()
 

@@ -63,7 +63,8 @@ def write_run_description(options: RunOptions, scene: Scene, model: GaussianMode
     fresh = replace(options.train, resume=False)  # how this run was started is no option for the next one
     save_config(folder, options.model, options.pipeline, options.optimization, options.semantic, fresh)
     write_json(folder / "cameras.json", scene.camera_records())
-    write_points(folder / "input.ply", _initial_points(scene, model))
+    if not (options.train.resume and (folder / "input.ply").exists()):
+        write_points(folder / "input.ply", _initial_points(scene, model))
 
 
 def resume_command(model: ModelParams) -> str:

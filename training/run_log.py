@@ -39,8 +39,10 @@ class RunLog:
                 if isinstance(value, int | float):
                     self._board.add_scalar(f"{split}/{name}", value, iteration)
 
-    def close(self) -> None:
-        """Flush what is buffered."""
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         if self._board is not None:
             self._board.close()
 

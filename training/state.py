@@ -39,13 +39,22 @@ def restore(trainer: Trainer, state: dict) -> None:
     _load_optimizer(trainer.optimizer, state.get("optimizer"))
     if trainer.motion_optimizer is not None and state.get("motion_optimizer"):
         trainer.motion_optimizer.load_state_dict(state["motion_optimizer"])
-    if state.get("strategy"):
-        trainer.density.load_state_dict(state["strategy"])
+    strategy = state.get("strategy") or _legacy_strategy(state.get("legacy"))
+    if strategy:
+        trainer.density.load_state_dict(strategy)
     _restore_order(trainer, state.get("camera_order"))
     if trainer.distiller is not None and state.get("decoder") is not None:
         trainer.distiller.load_state_dict(state["decoder"])
     if state.get("rng"):
         set_rng_state(state["rng"])
+
+
+def _legacy_strategy(legacy: dict | None) -> dict[str, torch.Tensor]:
+    """Running statistics of a graphdeco checkpoint under our names, each [N]."""
+    if not legacy:
+        return {}
+    names = {"gradient_sum": "xyz_gradient_accum", "num_seen": "denom", "max_radii_px": "max_radii2D"}
+    return {ours: legacy[theirs].flatten() for ours, theirs in names.items()}
 
 
 def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict | None) -> None:

@@ -20,7 +20,7 @@ from scene.cameras import Camera
 from scene.checkpoint import checkpoint_path, save_checkpoint
 from scene.formats.ply import write_ply
 from scene.gaussian_model import GaussianModel
-from scene.image_store import GroundTruth
+from scene.image_store import GroundTruth, format_bytes
 from training import state
 from training.densification import AdaptiveDensity, DensificationPlan
 from training.distillation import Distiller
@@ -85,9 +85,9 @@ class Trainer:
     def run(self) -> None:
         """Train up to `--iterations`; raises KeyboardInterrupt after saving a checkpoint when asked to stop."""
         total = self.options.optimization.iterations
-        log = RunLog(self.model_path, self.iteration, self.options.train.tensorboard)
         started = time.perf_counter() - self.seconds
-        with StopRequest() as stop, Progress(total, initial=self.iteration) as bar:
+        log = RunLog(self.model_path, self.iteration, self.options.train.tensorboard)
+        with log, StopRequest() as stop, Progress(total, initial=self.iteration) as bar:
             while self.iteration < total:
                 self.iteration += 1
                 step = self._iterate()
@@ -97,7 +97,6 @@ class Trainer:
                 self._checkpoint()
                 if stop.requested and self.iteration < total:
                     self._interrupted()
-        log.close()
 
     def _iterate(self) -> Step:
         iteration, model = self.iteration, self.model
@@ -138,7 +137,7 @@ class Trainer:
         return losses | self.model.motion.losses(self.model, camera.time)
 
     def _step(self, output: RasterOutput) -> None:
-        self.optimizer.step(output.radii > 0)
+        self.optimizer.step(output.radii)
         self.optimizer.zero_grad(set_to_none=True)
         if self.motion_optimizer is not None:
             self.motion_optimizer.step()
@@ -152,6 +151,7 @@ class Trainer:
         if iteration % self._log_every == 0 or iteration == last:
             fields = self._training_figures(step)
             log.write(iteration, "train", **fields, seconds=round(self.seconds, 3))
+            fields |= memory_in_use(self.model.device)
         bar.update(iteration, **fields)
         if iteration in self.options.train.test_iterations:
             self.evaluate(log)
@@ -213,6 +213,13 @@ class Trainer:
         say(f"interrupted after iteration {self.iteration}, saved in {path}; resume with:")
         say(f"  {resume_command(self.options.model)}")
         raise KeyboardInterrupt
+
+
+def memory_in_use(device: torch.device) -> dict[str, str]:
+    """The largest amount of GPU memory so far, for the progress bar; empty on the CPU."""
+    if device.type != "cuda":
+        return {}
+    return {"memory": format_bytes(torch.cuda.max_memory_allocated(device))}
 
 
 def _position_rate(options: OptimizationParams, extent: float):

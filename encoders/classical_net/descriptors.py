@@ -1,8 +1,9 @@
 """Superpixels and position-free descriptors of one picture.
 
-Three blocks per pixel: smoothed LAB; LAB mean and standard deviation at three sizes; Gabor energies at four octaves, made
-rotation-invariant by the magnitudes of their Fourier transform over orientation. Only their averages over superpixels and
-their first two moments leave this module: standardising and PCA are linear, so both can be applied to the averages.
+Three blocks per pixel: smoothed LAB; LAB mean and standard deviation at three sizes; Gabor energies at four octaves,
+made rotation-invariant by the magnitudes of their Fourier transform over orientation. Only their averages over
+superpixels and their first two moments leave this module: standardising and PCA are linear, so both can be applied to
+the averages.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ def _superpixels(rgb: np.ndarray, solid: np.ndarray, segments: int, sigma: float
 
 
 def pixel_descriptors(rgb: np.ndarray, size: float) -> list[np.ndarray]:
-    """All descriptors in order, as float32 parts [h, w, k] with 57 channels together; `size` scales the filter sizes."""
+    """All descriptors in order, as float32 parts [h, w, k], 57 channels together; `size` scales the filters."""
     lab = cv2.cvtColor(rgb.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) / LAB_SCALE
     parts = [_blur(lab, COLOUR_SIGMA * size)]
     for sigma in STATISTIC_SIGMAS:

@@ -1,8 +1,9 @@
-"""The joint graph of superpixels and its leading eigenvectors (Laplacian eigenmap), and its extension to new pictures."""
+"""The joint graph of superpixels, its leading eigenvectors (Laplacian eigenmap), and its extension to new pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,7 +75,9 @@ def build_graph(regions: Sequence[Regions], dim: int) -> SceneGraph:
     projection = fit_projection(sum(item.moments for item in regions))
     nodes = np.concatenate([projection(item.descriptors) for item in regions])
     if len(nodes) < MIN_NODES:
-        raise UserError(f"the pictures have {len(nodes)} superpixels in all; expected {MIN_NODES} or more; use larger images")
+        raise UserError(
+            f"the pictures have {len(nodes)} superpixels in all; expected {MIN_NODES} or more; use larger images"
+        )
     starts = np.cumsum([0] + [len(item.descriptors) for item in regions])
     edges = np.concatenate([item.edges + start for item, start in zip(regions, starts, strict=False)])
     adjacency, scale2 = _adjacency(nodes, edges)
@@ -109,7 +112,8 @@ def _spectral(adjacency: csr_matrix, dim: int) -> np.ndarray:
     inverse_root = 1 / np.sqrt(np.maximum(np.asarray(adjacency.sum(1)).ravel(), 1e-12))
     normalised = diags(inverse_root) @ adjacency @ diags(inverse_root)
     start = np.random.default_rng(0).normal(size=count)
-    values, vectors = eigsh(normalised, k=kept + 1, which="LA", tol=EIGEN_TOLERANCE, v0=start)
+    with _one_blas_thread():
+        values, vectors = eigsh(normalised, k=kept + 1, which="LA", tol=EIGEN_TOLERANCE, v0=start)
     order = np.argsort(-values)[1:]
     values, vectors = np.clip(values[order], 0, 1), _fixed_signs(vectors[:, order])
     vectors = vectors * inverse_root[:, None]
@@ -117,6 +121,15 @@ def _spectral(adjacency: csr_matrix, dim: int) -> np.ndarray:
     result = np.zeros((count, dim))
     result[:, :kept] = vectors
     return unit_rows(result)
+
+
+def _one_blas_thread() -> AbstractContextManager:
+    """The solver's vectors are short: more BLAS threads wait for one another (2 s became 60 s on two busy cores)."""
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:  # optional: only the time differs
+        return nullcontext()
+    return threadpool_limits(1, user_api="blas")
 
 
 def unit_rows(rows: np.ndarray) -> np.ndarray:

@@ -12,9 +12,7 @@ from arguments import (
     RenderParams,
     SegmentParams,
     SemanticParams,
-    TrainParams,
     flag_names,
-    inert_notes,
     merge_saved,
     parse,
     save_config,
@@ -114,6 +112,8 @@ def test_switches_equals_signs_negative_numbers_and_empty_lists():
         ("-resolutoin 5", "did you mean --resolution?"),
         ("-r8", "write -r 8"),
         ("-q", "unknown option -q"),
+        ("--nonsense", "did you mean --seed?"),
+        ("--no_evil", "did you mean --no_eval?"),
         ("--sh_degree 5", "invalid choice '5' for argument '--sh_degree'"),
         ("--optimizer_type adam", "'sparse_adam'"),
         ("-r big", "'big'"),
@@ -201,9 +201,3 @@ def test_a_real_graphdeco_folder_is_read():
     folder = data_path("graphdeco_output_sample")
     model, _ = merge_saved("Render.", ModelParams, RenderParams, args=["-m", str(folder), "--resolution", "2"])
     assert model.source_path.startswith("D:\\noname") and model.resolution == 2 and model.model_path == str(folder)
-
-
-def test_options_without_effect_are_named():
-    assert inert_notes(PipelineParams(), OptimizationParams(), TrainParams()) == []
-    notes = inert_notes(PipelineParams(convert_SHs_python=True), TrainParams(port=1))
-    assert [note.split()[0] for note in notes] == ["--convert_SHs_python", "--port"]

@@ -57,7 +57,9 @@ def test_file_has_the_shapes_of_a_1x1_convolution(decoder, tmp_path):
     assert torch.equal(loaded(features), decoder(features))
 
 
-@pytest.mark.parametrize("state", [{}, {"conv.weight": torch.zeros(7, 4, 1, 1)}, [1], {"conv.weight": 1, "conv.bias": 2}])
+@pytest.mark.parametrize(
+    "state", [{}, {"conv.weight": torch.zeros(7, 4, 1, 1)}, [1], {"conv.weight": 1, "conv.bias": 2}]
+)
 def test_a_file_without_decoder_is_one_line(state, tmp_path):
     torch.save(state, tmp_path / "x.pth")
     with pytest.raises(UserError, match="no decoder in it"):

@@ -12,7 +12,6 @@ from scene.checkpoint import (
     checkpoint_path,
     latest_checkpoint,
     load_checkpoint,
-    rolling_checkpoint_path,
     save_checkpoint,
 )
 from scene.gaussian_model import GaussianModel
@@ -67,14 +66,6 @@ def test_latest_checkpoint_counts_iterations(tmp_path):
         save_checkpoint(checkpoint_path(tmp_path, iteration), {"iteration": iteration, "model": model.state_dict()})
     (tmp_path / "chkpnt_copy.pth").write_bytes(b"")
     assert latest_checkpoint(tmp_path) == tmp_path / "chkpnt1000.pth"
-    rolling = rolling_checkpoint_path(tmp_path)
-    save_checkpoint(rolling, {"iteration": 999, "model": model.state_dict()})
-    assert latest_checkpoint(tmp_path) == tmp_path / "chkpnt1000.pth"
-    save_checkpoint(rolling, {"iteration": 1001, "model": model.state_dict()})
-    assert latest_checkpoint(tmp_path) == rolling
-    for path in tmp_path.glob("chkpnt*.pth"):
-        path.unlink()
-    assert latest_checkpoint(tmp_path) == rolling
 
 
 def legacy_state(model, optimizer, scale, feature_rank=None):

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from training import state
+from training.densification import AdaptiveDensity, DensificationPlan
 from training.optimizers import build_optimizer, parameter_groups
 from training.schedules import CameraOrder
 from utils.seeds import rng_state
@@ -39,6 +40,15 @@ def test_feature_3dgs_moments_are_reshaped():
     moments = trainer.optimizer.state[trainer.params["semantic_feature"]]
     assert trainer.iteration == 9 and moments["exp_avg"].shape == (3, 4)
     torch.testing.assert_close(moments["exp_avg"], torch.full((3, 4), 0.2))
+
+
+def test_graphdeco_statistics_are_taken_over():
+    trainer = make_trainer()
+    trainer.density = AdaptiveDensity(DensificationPlan(extent=1.0), *(torch.zeros(3) for _ in range(3)))
+    legacy = {"xyz_gradient_accum": torch.ones(3, 1), "denom": torch.full((3, 1), 2.0), "max_radii2D": torch.ones(3)}
+    state.restore(trainer, {"iteration": 9, "legacy": legacy})
+    assert trainer.density.gradient_sum.tolist() == [1.0] * 3
+    assert trainer.density.num_seen.tolist() == [2.0] * 3
 
 
 def test_command_line_rates_win():

@@ -122,7 +122,10 @@ def _include_flags(name: str) -> list[str]:
 
 
 def _cxx_flags(name: str) -> list[str]:
-    return ["-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", *_include_flags(name)]
+    flags = ["-std=c++20", "-O3", "-fPIC", "-fvisibility=hidden", *_include_flags(name)]
+    if "clang" not in Path(compiler() or "").name:
+        flags.append("-fopenmp")  # ATen's threads; libtorch brings the runtime, so none is linked
+    return flags
 
 
 def _nvcc_flags(name: str) -> list[str]:

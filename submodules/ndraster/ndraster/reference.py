@@ -1,7 +1,8 @@
 """The specification: splatting in plain PyTorch, on any device, in float32 or float64, differentiated by autograd.
 
-Method: Kerbl et al. 2023, "3D Gaussian Splatting for Real-Time Radiance Field Rendering", with EWA projection (Zwicker et
-al. 2001). A Gaussian contributes to a pixel exactly where its alpha reaches 1/255, so the image does not depend on tiles.
+Method: Kerbl et al. 2023, "3D Gaussian Splatting for Real-Time Radiance Field Rendering", with EWA projection
+(Zwicker et al. 2001). A Gaussian contributes to a pixel exactly where its alpha reaches 1/255, so the image does not
+depend on tiles.
 """
 
 from __future__ import annotations
@@ -152,8 +153,8 @@ def blend(
         for left in range(0, camera.width, _CHUNK_PX):
             box = (left, top, min(left + _CHUNK_PX, camera.width), min(top + _CHUNK_PX, camera.height))
             row.append(_blend_box(projected, features, probe, order, box, geometry))
-        rows.append([torch.cat(parts, -1) for parts in zip(*row)])
-    return Blended(*[torch.cat(parts, -2) for parts in zip(*rows)])
+        rows.append([torch.cat(parts, -1) for parts in zip(*row, strict=True)])
+    return Blended(*[torch.cat(parts, -2) for parts in zip(*rows, strict=True)])
 
 
 def _blend_box(

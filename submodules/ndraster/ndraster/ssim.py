@@ -41,10 +41,8 @@ def ssim_map(image: Tensor, target: Tensor) -> Tensor:
     line = (line / line.sum()).to(image)
 
     def blur(x: Tensor) -> Tensor:
-        x = F.conv2d(x, line.reshape(1, 1, 1, -1).repeat(channels, 1, 1, 1), padding=(0, WINDOW // 2), groups=channels)
-        return F.conv2d(
-            x, line.reshape(1, 1, -1, 1).repeat(channels, 1, 1, 1), padding=(WINDOW // 2, 0), groups=channels
-        )
+        x = F.conv2d(x, line.expand(channels, 1, 1, -1), padding=(0, WINDOW // 2), groups=channels)
+        return F.conv2d(x, line[:, None].expand(channels, 1, -1, -1), padding=(WINDOW // 2, 0), groups=channels)
 
     mean_1, mean_2 = blur(image), blur(target)
     var_1, var_2 = blur(image * image) - mean_1**2, blur(target * target) - mean_2**2

@@ -88,7 +88,8 @@ class ShapeError(ValueError):
 
 def check_shape(name: str, tensor: Tensor, expected: tuple[int | None, ...]) -> None:
     """Raise ShapeError unless `tensor` has the expected shape (None: any size)."""
-    fits = tensor.dim() == len(expected) and all(e is None or e == s for e, s in zip(expected, tensor.shape))
+    shape = tensor.shape
+    fits = len(shape) == len(expected) and all(e in (None, s) for e, s in zip(expected, shape, strict=True))
     if not fits:
         want = ", ".join("any" if e is None else str(e) for e in expected)
         raise ShapeError(f"{name} has shape {list(tensor.shape)}; expected [{want}]")

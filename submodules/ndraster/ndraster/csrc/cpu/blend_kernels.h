@@ -79,16 +79,16 @@ static inline int cull(Prepared& p, int first, int px, int py) {
     return count;
 }
 
-// 2^x for x <= 0, 1 to 2 ulp: degree 5 on [-0.5, 0.5] (Chebyshev fit), exponent added to the bits.
+// 2^x for x <= 0, 1 to 2 ulp: degree 5 on [-0.5, 0.5] (minimax), exponent added to the bits.
 static inline Vec exp2_negative(Vec x) {
     const Vec shift = set1(12582912.0f);  // 1.5 * 2^23: the sum's low bits are round(x)
     x = max(x, set1(-100.0f));            // far below ALPHA_MIN; also where NaN goes
     const Vec shifted = x + shift, f = x - (shifted - shift);
-    Vec r = set1(1.3400424e-3f);
-    r = fma(r, f, set1(9.6760895e-3f));
-    r = fma(r, f, set1(5.5503272e-2f));
-    r = fma(r, f, set1(2.4022107e-1f));
-    r = fma(r, f, set1(6.9314718e-1f));
+    Vec r = set1(1.32647261e-3f);
+    r = fma(r, f, set1(9.67151299e-3f));
+    r = fma(r, f, set1(5.55073358e-2f));
+    r = fma(r, f, set1(2.40222424e-1f));
+    r = fma(r, f, set1(6.93147004e-1f));
     r = fma(r, f, set1(1.0f));
     return times_power(r, shifted);
 }

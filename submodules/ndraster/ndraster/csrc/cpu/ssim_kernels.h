@@ -6,8 +6,8 @@ namespace ndr::cpu::NDR_ISA {
 constexpr int TAPS = 11, HALF = TAPS / 2;
 constexpr float SSIM_C1 = 0.01f * 0.01f, SSIM_C2 = 0.03f * 0.03f;
 // exp(-k^2 / 4.5), normalised (sigma 1.5 px)
-constexpr float WINDOW[TAPS] = {0.00102838f, 0.00759876f, 0.03600077f, 0.10936069f, 0.21300554f, 0.26601172f,
-                                0.21300554f, 0.10936069f, 0.03600077f, 0.00759876f, 0.00102838f};
+constexpr float WINDOW[TAPS] = {0.00102838008f, 0.00759875814f, 0.0360007721f, 0.10936069f, 0.213005538f, 0.266011725f,
+                                0.213005538f,  0.10936069f,    0.0360007721f, 0.00759875814f, 0.00102838008f};
 
 // Horizontally blurred rows of `fields` images around the current row, in a ring of TAPS rows.
 struct Ring {
@@ -19,7 +19,7 @@ struct Ring {
 static Ring make_ring(int width, int fields, Scratch& scratch) {
     Ring ring;
     ring.fields = fields;
-    ring.stride = (width + LANES - 1) / LANES * LANES + 2 * LANES;
+    ring.stride = (width + LANES - 1) / LANES * LANES + 16 + LANES;  // a full vector may be read past the last tap
     const size_t size = (size_t)ring.stride * fields;
     ring.source = scratch.rows.floats(size * (TAPS + 1));
     ring.rows = ring.source + size;

@@ -1,0 +1,222 @@
+// Projection, one depth sort of the visible Gaussians, and binning in depth order: the lists of all tiles come out sorted
+// without sorting (tile, Gaussian) pairs, and the same for any number of threads.
+#include "lists.h"
+
+#include <cstring>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "parallel.h"
+#include "shared/sh.h"
+
+namespace ndr::cpu {
+
+namespace {
+
+struct TileRect {
+    uint16_t left, top, right, bottom;  // right and bottom excluded
+};
+
+// Tiles that the box of a splat can reach; a pixel's slack absorbs rounding, `touches` decides.
+TileRect tile_rect(const Splat& s, const Extent& e, const Grid& grid) {
+    const auto tile = [](float px, int limit) { return (uint16_t)clamp_to(std::floor(px / TILE), 0, (float)limit); };
+    return {tile(s.x - e.half_width - 1, grid.columns), tile(s.y - e.half_height - 1, grid.rows),
+            tile(s.x + e.half_width + 1 + TILE, grid.columns), tile(s.y + e.half_height + 1 + TILE, grid.rows)};
+}
+
+void view_color(const Parameters& p, int64_t i, Splat& s) {
+    float rgb[3];
+    if (p.colors)
+        std::memcpy(rgb, p.colors->data_ptr<float>() + 3 * i, sizeof rgb);
+    else
+        sh_color(p.camera, p.means.data_ptr<float>() + 3 * i, p.sh->data_ptr<float>() + 3 * p.sh_stored() * i, rgb);
+    s.r = rgb[0], s.g = rgb[1], s.b = rgb[2];
+}
+
+// Fill splats, radii, means2d; -> tile rectangles, empty for what is not visible.
+std::vector<TileRect> project_all(const Parameters& p, const Grid& grid, ListTensors& out) {
+    const int64_t n = p.count();
+    const float *means = p.means.data_ptr<float>(), *quats = p.quats.data_ptr<float>();
+    const float *scales = p.scales.data_ptr<float>(), *opacities = p.opacities.data_ptr<float>();
+    Splat* splats = reinterpret_cast<Splat*>(out.splats.data_ptr<float>());
+    int32_t* radii = out.radii.data_ptr<int32_t>();
+    float* means2d = out.means2d.data_ptr<float>();
+    std::vector<TileRect> rects(n);
+    for_blocks(n, 1024, [&](int64_t begin, int64_t end, int64_t) {
+        for (int64_t i = begin; i < end; i++) {
+            Splat s = {};
+            Extent e = {};
+            const bool visible =
+                project(p.camera, means + 3 * i, quats + 4 * i, scales + 3 * i, opacities[i], s, e);
+            if (visible) view_color(p, i, s);
+            rects[i] = visible ? tile_rect(s, e, grid) : TileRect{0, 0, 0, 0};
+            radii[i] = visible ? e.radius : 0;
+            means2d[2 * i] = visible ? s.x : 0, means2d[2 * i + 1] = visible ? s.y : 0;
+            splats[i] = s;
+        }
+    });
+    return rects;
+}
+
+// Visible Gaussians front to back; equal depths keep their order.
+std::vector<uint32_t> depth_order(const Splat* splats, const std::vector<TileRect>& rects) {
+    constexpr int BITS = 11, BINS = 1 << BITS;
+    std::vector<std::pair<uint32_t, uint32_t>> items, other;  // sortable depth, index
+    for (size_t i = 0; i < rects.size(); i++) {
+        if (rects[i].right <= rects[i].left || rects[i].bottom <= rects[i].top) continue;
+        uint32_t bits;
+        std::memcpy(&bits, &splats[i].z, sizeof bits);
+        items.emplace_back(bits & 0x80000000u ? ~bits : bits | 0x80000000u, (uint32_t)i);
+    }
+    other.resize(items.size());
+    for (int shift = 0; shift < 32; shift += BITS) {
+        std::vector<uint32_t> starts(BINS + 1, 0);
+        for (const auto& item : items) starts[(item.first >> shift & (BINS - 1)) + 1]++;
+        std::partial_sum(starts.begin(), starts.end(), starts.begin());
+        for (const auto& item : items) other[starts[item.first >> shift & (BINS - 1)]++] = item;
+        items.swap(other);
+    }
+    std::vector<uint32_t> order(items.size());
+    for (size_t i = 0; i < items.size(); i++) order[i] = items[i].second;
+    return order;
+}
+
+// Blocks of consecutive Gaussians in depth order, binned independently of each other.
+struct Block {
+    std::vector<uint32_t> tiles;   // of its instances, Gaussian by Gaussian
+    std::vector<uint32_t> counts;  // per tile; later: where the block's next entry of that tile goes
+    int64_t first_instance = 0;
+};
+
+class Binning {
+  public:
+    Binning(const Splat* splats, const std::vector<TileRect>& rects, std::vector<uint32_t> order, const Grid& grid)
+        : splats_(splats), rects_(rects), order_(std::move(order)), grid_(grid) {
+        const int64_t visible = order_.size();
+        grain_ = std::max<int64_t>(1024, (visible + 63) / 64);  // at most 64 blocks: one counter per block and tile
+        blocks_.resize((visible + grain_ - 1) / grain_);
+    }
+
+    // Find every instance; -> how many.
+    int64_t count(int32_t* counts) {
+        for_blocks(order_.size(), grain_, [&](int64_t begin, int64_t end, int64_t) {
+            Block& block = blocks_[begin / grain_];
+            block.counts.assign(grid_.tiles(), 0);
+            for (int64_t k = begin; k < end; k++) counts[order_[k]] = count_one(order_[k], block);
+        });
+        int64_t total = 0;
+        for (Block& block : blocks_) {
+            block.first_instance = total;
+            total += block.tiles.size();
+        }
+        return total;
+    }
+
+    // Turn the counts into positions: tiles in order, and within a tile blocks in order.
+    void place(int64_t* ranges) {
+        int64_t next = 0;
+        for (int tile = 0; tile < grid_.tiles(); tile++) {
+            ranges[tile] = next;
+            for (Block& block : blocks_) {
+                const uint32_t here = block.counts[tile];
+                block.counts[tile] = (uint32_t)next;
+                next += here;
+            }
+        }
+        ranges[grid_.tiles()] = next;
+    }
+
+    void scatter(const int32_t* counts, int32_t* ids, int32_t* entries, int32_t* first) {
+        for_blocks(order_.size(), grain_, [&](int64_t begin, int64_t end, int64_t) {
+            Block& block = blocks_[begin / grain_];
+            int64_t instance = block.first_instance, i = 0;
+            for (int64_t k = begin; k < end; k++) {
+                const uint32_t id = order_[k];
+                first[id] = (int32_t)instance;
+                for (int c = counts[id]; c > 0; c--, instance++) {
+                    const uint32_t entry = block.counts[block.tiles[i++]]++;
+                    ids[entry] = (int32_t)id;
+                    entries[instance] = (int32_t)entry;
+                }
+            }
+        });
+    }
+
+  private:
+    int count_one(uint32_t id, Block& block) const {
+        const Splat& s = splats_[id];
+        const TileRect& r = rects_[id];
+        const size_t before = block.tiles.size();
+        for (int y = r.top; y < r.bottom; y++)
+            for (int x = r.left; x < r.right; x++) {
+                if (!touches(s, x * TILE, y * TILE, TILE, TILE)) continue;
+                const uint32_t tile = (uint32_t)(y * grid_.columns + x);
+                block.tiles.push_back(tile);
+                block.counts[tile]++;
+            }
+        return (int)(block.tiles.size() - before);
+    }
+
+    const Splat* splats_;
+    const std::vector<TileRect>& rects_;
+    std::vector<uint32_t> order_;
+    Grid grid_;
+    int64_t grain_ = 1;
+    std::vector<Block> blocks_;
+};
+
+}  // namespace
+
+Camera make_camera(at::ArrayRef<double> numbers, int64_t width, int64_t height, int64_t sh_degree, bool antialiasing,
+                   double near, double scale_modifier) {
+    TORCH_CHECK(numbers.size() == 16, "camera holds ", numbers.size(), " numbers; expected 16");
+    Camera c;
+    double eye[3] = {0, 0, 0};
+    for (int i = 0; i < 3; i++) {
+        for (int k = 0; k < 3; k++) {
+            c.rotation[3 * i + k] = (float)numbers[4 * i + k];
+            eye[k] -= numbers[4 * i + k] * numbers[4 * i + 3];
+        }
+        c.translation[i] = (float)numbers[4 * i + 3];
+    }
+    for (int k = 0; k < 3; k++) c.eye[k] = (float)eye[k];
+    c.fx = (float)numbers[12], c.fy = (float)numbers[13], c.cx = (float)numbers[14], c.cy = (float)numbers[15];
+    c.near = (float)near, c.scale_modifier = (float)scale_modifier;
+    c.width = (int)width, c.height = (int)height, c.sh_degree = (int)sh_degree, c.antialiasing = antialiasing;
+    return c;
+}
+
+// ids: [M] ids, [M] entries, [N] first instances, [N] counts, one after the other.
+Lists view(const at::Tensor& splats, const at::Tensor& ids, const at::Tensor& ranges) {
+    const int64_t n = splats.size(0), m = (ids.numel() - 2 * n) / 2;
+    const int32_t* data = ids.data_ptr<int32_t>();
+    return {reinterpret_cast<const Splat*>(splats.data_ptr<float>()), data, data + m, data + 2 * m, data + 2 * m + n,
+            ranges.data_ptr<int64_t>(), m};
+}
+
+ListTensors build_lists(const Parameters& p) {
+    const int64_t n = p.count();
+    const Grid grid(p.camera);
+    const auto floats = p.means.options(), ints = floats.dtype(at::kInt);
+    ListTensors out;
+    out.splats = at::empty({n, 12}, floats);
+    out.radii = at::empty({n}, ints);
+    out.means2d = at::empty({n, 2}, floats);
+    out.ranges = at::empty({grid.tiles() + 1}, floats.dtype(at::kLong));
+    const std::vector<TileRect> rects = project_all(p, grid, out);
+    const Splat* splats = reinterpret_cast<const Splat*>(out.splats.data_ptr<float>());
+    Binning binning(splats, rects, depth_order(splats, rects), grid);
+    std::vector<int32_t> counts(n, 0);
+    const int64_t m = binning.count(counts.data());
+    TORCH_CHECK(m < INT32_MAX, "ndraster: ", m, " (Gaussian, tile) pairs; expected below 2^31: fewer or smaller Gaussians");
+    binning.place(out.ranges.data_ptr<int64_t>());
+    out.ids = at::empty({2 * m + 2 * n}, ints);
+    int32_t* data = out.ids.data_ptr<int32_t>();
+    std::memset(data + 2 * m, 0, n * sizeof(int32_t));
+    std::memcpy(data + 2 * m + n, counts.data(), n * sizeof(int32_t));
+    binning.scatter(counts.data(), data, data + m, data + 2 * m);
+    return out;
+}
+
+}  // namespace ndr::cpu

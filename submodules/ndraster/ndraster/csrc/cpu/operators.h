@@ -1,0 +1,29 @@
+// The operators of schema.h on the CPU.
+#pragma once
+#include <ATen/ATen.h>
+
+#include <optional>
+#include <tuple>
+
+namespace ndr::cpu {
+
+using at::Tensor;
+using Optional = std::optional<Tensor>;
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> forward(
+    const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities, const Optional& sh,
+    const Optional& colors, const Optional& features, at::ArrayRef<double> camera, int64_t width, int64_t height,
+    int64_t sh_degree, bool antialiasing, double near, double scale_modifier);
+
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
+    const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities, const Optional& sh,
+    const Optional& colors, const Optional& features, at::ArrayRef<double> camera, int64_t width, int64_t height,
+    int64_t sh_degree, bool antialiasing, double near, double scale_modifier, const Tensor& splats, const Tensor& ids,
+    const Tensor& tile_ranges, const Tensor& color, const Tensor& depth, const Tensor& inverse_depth,
+    const Tensor& transmittance, const Tensor& feature_map, const Optional& g_color, const Optional& g_depth,
+    const Optional& g_inverse_depth, const Optional& g_alpha, const Optional& g_feature_map, bool feature_geometry);
+
+std::tuple<Tensor, Tensor> ssim_forward(const Tensor& image, const Tensor& target, bool want_gradient);
+Tensor ssim_backward(const Tensor& image, const Tensor& target, const Tensor& partials, const Tensor& gradient);
+
+}  // namespace ndr::cpu

@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from encoders.base import SceneImages
+from encoders.oracle import OracleTeacher, label_vectors
+
+
+def test_vectors_are_orthonormal_and_fixed():
+    vectors = label_vectors(16)
+    np.testing.assert_allclose(vectors[:16] @ vectors[:16].T, np.eye(16), atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(label_vectors(3), axis=1), 1, atol=1e-5)
+    np.testing.assert_array_equal(vectors, label_vectors(16))
+    assert (label_vectors(16, seed=1) != vectors).any()
+
+
+def test_maps_are_exactly_the_vectors_of_the_labels(toy_scene, toy_images):
+    maps = dict(OracleTeacher().encode_scene(toy_images))
+    labels = np.asarray(Image.open(toy_scene / "labels/view_003.png"))
+    np.testing.assert_array_equal(maps["view_003"], label_vectors(16)[labels])
+    assert set(maps) == set(toy_images.paths)
+
+
+def test_noise_has_the_asked_spread_and_repeats(toy_images):
+    clean, noisy, again = (dict(OracleTeacher(noise=n).encode_scene(toy_images))["view_000"] for n in (0, 0.1, 0.1))
+    np.testing.assert_array_equal(noisy, again)
+    assert abs((noisy - clean).std() - 0.1) < 0.005
+
+
+def test_ignored_pixels_have_no_feature(tmp_path):
+    (tmp_path / "labels").mkdir()
+    Image.fromarray(np.array([[0, 255]], np.uint8)).save(tmp_path / "labels/a.png")
+    features = dict(OracleTeacher().encode_scene(SceneImages(tmp_path, {"train__a": tmp_path / "a.png"})))["train__a"]
+    assert not features[0, 1].any() and np.linalg.norm(features[0, 0]) == pytest.approx(1, abs=1e-5)
+
+
+def test_missing_or_coloured_labels_are_one_line(tmp_path):
+    images = SceneImages(tmp_path, {"a": tmp_path / "a.png"})
+    with pytest.raises(ValueError, match="labels is missing"):
+        OracleTeacher().inputs(images)
+    (tmp_path / "labels").mkdir()
+    with pytest.raises(ValueError, match="a.png is missing"):
+        OracleTeacher().inputs(images)
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (4, 4, 3), np.uint8)).save(tmp_path / "labels/a.png")
+    with pytest.raises(ValueError, match="colour picture"):
+        list(OracleTeacher().encode_scene(images))
+    with pytest.raises(ValueError, match="noise"):
+        OracleTeacher(noise=-1)
