@@ -46,8 +46,8 @@ def crate(label: int, pose: Callable[[float], Pose], moves: bool = False) -> Bod
 
 def mushroom(label: int, pose: Callable[[float], Pose], moves: bool = False) -> Body:
     """Toadstool 0.52 high that stands on the origin."""
-    stem = Solid("cylinder", (0.09, 0.09, 0.14), bands(("#e2a794", "#cf8a78"), 0.07), (0.0, 0.0, 0.14))
-    cap = Solid("ellipsoid", (0.27, 0.27, 0.17), dots("#c8262b", "#ee8a78", 0.62, 0.17), (0.0, 0.0, 0.35), gloss=0.35)
+    stem = Solid("cylinder", (0.09, 0.09, 0.14), bands(("#d0604f", "#b64a41"), 0.07), (0.0, 0.0, 0.14))
+    cap = Solid("ellipsoid", (0.27, 0.27, 0.17), dots("#c8262b", "#ea7a6a", 0.62, 0.17), (0.0, 0.0, 0.35), gloss=0.35)
     return Body("mushroom", label, (stem, cap), pose, moves)
 
 

@@ -19,6 +19,11 @@ SAME_SURFACE = 0.05  # relative difference of depth within which two pixels coun
 MIN_ALPHA = 0.1  # below it there is nothing to click on
 NEIGHBOURS = 8
 MIN_ISLAND_SHARE = 0.02  # of the selected weight; smaller groups are noise
+MAX_HOLE_SHARE = 0.05  # of the selected weight; smaller unselected groups inside the selection belong to it
+GROWTH = 0.2  # of the selection (or of the rest, if that is less), up to which it counts as the same selection
+SHARE_LIMITS = (0.005, 0.85)  # of all that is seen, between which a selection is looked for
+SHARE_STEPS = 400
+QUERY_NOISE_RAD = 0.2  # features closer to the query than this are the same thing
 EPS = 1e-8
 
 
@@ -64,6 +69,7 @@ def select(
         score = reachable_similarity(score, neighbours, clicks.seeds)
     limit = automatic_threshold(score, weight) if threshold is None else threshold
     mask = drop_islands(score >= limit, weight, neighbours, MIN_ISLAND_SHARE)
+    mask = fill_holes(mask, weight, neighbours, MAX_HOLE_SHARE)
     return Selection(mask, similarity, score, limit, clicks)
 
 
@@ -152,10 +158,29 @@ def _weakest_links(values: np.ndarray, order: np.ndarray, parents: np.ndarray) -
     return np.array(reached[:-1])
 
 
-def automatic_threshold(similarity: Tensor, weight: Tensor) -> float:
-    """Placeholder."""
-    del weight
-    return 0.6
+def automatic_threshold(score: Tensor, weight: Tensor) -> float:
+    """The score at which the selection is most stable: it may be loosened most before it grows by `GROWTH`.
+
+    Looseness is the logarithm of the angle to the query, so the first clear gap around the clicked thing wins over a
+    wider one between other things, whatever the thing's share of the pictures (which is where Otsu's rule fails: it
+    splits the many, not the one that was clicked).
+
+    Args:
+        score: [N] cosines.
+        weight: [N] how much each Gaussian is seen; unseen ones do not count.
+    """
+    order = score.argsort(descending=True)
+    values = score[order].double().cpu()
+    mass = weight[order].double().cpu().clamp_min(0).cumsum(0)
+    if float(mass[-1]) <= 0:
+        mass = torch.arange(1, len(values) + 1, dtype=torch.float64)
+    mass = mass / mass[-1]
+    share = torch.logspace(*np.log10(SHARE_LIMITS), SHARE_STEPS, dtype=torch.float64)
+    grown = share + GROWTH * torch.minimum(share, 1 - share)
+    first, last = (torch.searchsorted(mass, x).clamp_max(len(values) - 1) for x in (share, grown))
+    looseness = torch.log(torch.arccos(values.clamp(-1, 1)) + QUERY_NOISE_RAD)
+    best = int((looseness[last] - looseness[first]).argmax())
+    return float(values[first[best]] + values[last[best]]) / 2
 
 
 def nearest_neighbours(means: Tensor, count: int) -> np.ndarray:
@@ -181,10 +206,32 @@ def drop_islands(mask: Tensor, weight: Tensor, neighbours: np.ndarray, min_share
     """`mask` [N] without connected groups that hold less than `min_share` of the selected weight [N]."""
     if not mask.any() or neighbours.shape[1] == 0:
         return mask
-    labels = connected_groups(mask, neighbours)
-    mass = np.bincount(labels, weights=(weight * mask).cpu().double().numpy())
-    kept = mass[labels] >= min_share * mass.sum()
-    return mask & torch.from_numpy(kept).to(mask.device)
+    groups, mass = _group_masses(mask, weight, neighbours)
+    large = mass[groups] >= min_share * mass.sum()
+    return mask & torch.from_numpy(large).to(mask.device)
+
+
+def fill_holes(mask: Tensor, weight: Tensor, neighbours: np.ndarray, max_share: float) -> Tensor:
+    """`mask` [N] and the small unselected groups that touch nothing but the selection.
+
+    Small is less than `max_share` of the selected weight [N]: the dots on a mushroom, not what stands behind it.
+    """
+    if not mask.any() or mask.all() or neighbours.shape[1] == 0:
+        return mask
+    groups, mass = _group_masses(~mask, weight, neighbours)
+    inside = mask.cpu().numpy()
+    touching = inside[neighbours].any(1) & ~inside
+    touched = np.zeros(len(mass), dtype=bool)
+    touched[groups[touching]] = True
+    small = mass < max_share * float(weight[mask].sum())
+    filled = torch.from_numpy((small & touched)[groups] & ~inside).to(mask.device)
+    return mask | filled
+
+
+def _group_masses(mask: Tensor, weight: Tensor, neighbours: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Group [N] of each Gaussian among those in `mask`, and the weight of each group's members in `mask`."""
+    groups = connected_groups(mask, neighbours)
+    return groups, np.bincount(groups, weights=(weight * mask).cpu().double().numpy())
 
 
 def connected_groups(mask: Tensor, neighbours: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 
 import torch
@@ -80,7 +80,13 @@ def zero_moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> N
             value.zero_()
 
 
-def swap_parameter(params, optimizer: torch.optim.Optimizer, name: str, values: Tensor, move_rows) -> None:
+def swap_parameter(
+    params: MutableMapping[str, nn.Parameter],
+    optimizer: torch.optim.Optimizer,
+    name: str,
+    values: Tensor,
+    move_rows: Callable[[Tensor], Tensor],
+) -> None:
     """Put a new Parameter with `values` in the place of `params[name]`, in the optimizer too.
 
     `move_rows` maps each moment tensor [N, ...] to its new rows [M, ...].

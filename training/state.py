@@ -35,7 +35,7 @@ def restore(trainer: Trainer, state: dict) -> None:
     Learning rates stay those of the command line. Checkpoints of other programs lack some parts: those start fresh.
     """
     trainer.iteration = int(state["iteration"])
-    trainer.seconds = float(state.get("seconds", 0.0))
+    trainer.earlier_seconds = float(state.get("seconds", 0.0))
     _load_optimizer(trainer.optimizer, state.get("optimizer"))
     if trainer.motion_optimizer is not None and state.get("motion_optimizer"):
         trainer.motion_optimizer.load_state_dict(state["motion_optimizer"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,7 +62,8 @@ class Trainer:
         self.options, self.scene, self.model, self.distiller = options, scene, model, distiller
         self.model_path = Path(options.model.model_path)
         self.iteration = 0
-        self.seconds = 0.0  # spent in the loop, over all sessions
+        self.earlier_seconds = 0.0  # spent in the loop before this session
+        self._started: float | None = None
         self.rolling_checkpoint: Path | None = None  # deleted once a newer one is written
         extent = scene.extent
         rates = learning_rates(optimization, options.semantic.semantic_feature_lr, extent)
@@ -85,18 +87,22 @@ class Trainer:
     def run(self) -> None:
         """Train up to `--iterations`; raises KeyboardInterrupt after saving a checkpoint when asked to stop."""
         total = self.options.optimization.iterations
-        started = time.perf_counter() - self.seconds
+        self._started = time.perf_counter()
         log = RunLog(self.model_path, self.iteration, self.options.train.tensorboard)
         with log, StopRequest() as stop, Progress(total, initial=self.iteration) as bar:
             while self.iteration < total:
                 self.iteration += 1
-                step = self._iterate()
-                self.seconds = time.perf_counter() - started
-                self._report(step, bar, log)
+                self._report(self._iterate(), bar, log)
                 self.density.update(self.model, self.optimizer, self.iteration)
                 self._checkpoint()
                 if stop.requested and self.iteration < total:
                     self._interrupted()
+
+    @property
+    def seconds(self) -> float:
+        """Time spent in the loop, over all sessions, with measuring and saving."""
+        running = 0.0 if self._started is None else time.perf_counter() - self._started
+        return self.earlier_seconds + running
 
     def _iterate(self) -> Step:
         iteration, model = self.iteration, self.model
@@ -222,7 +228,7 @@ def memory_in_use(device: torch.device) -> dict[str, str]:
     return {"memory": format_bytes(torch.cuda.max_memory_allocated(device))}
 
 
-def _position_rate(options: OptimizationParams, extent: float):
+def _position_rate(options: OptimizationParams, extent: float) -> Callable[[int], float]:
     return partial(
         exponential_rate,
         start=options.position_lr_init * extent,

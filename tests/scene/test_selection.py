@@ -11,6 +11,7 @@ from scene.selection import (
     clicked_gaussians,
     connected_groups,
     drop_islands,
+    fill_holes,
     nearest_cosine,
     nearest_neighbours,
     reachable_similarity,
@@ -108,6 +109,20 @@ def test_islands_are_dropped():
     assert kept[:30].all() and not kept[30:].any()
     none = torch.zeros(40, dtype=torch.bool)
     assert torch.equal(drop_islands(none, torch.ones(40), line_neighbours(40), 0.05), none)
+
+
+def test_holes_are_filled_but_not_what_lies_outside():
+    mask = torch.tensor([True] * 10 + [False] * 2 + [True] * 10 + [False] * 18)
+    filled = fill_holes(mask, torch.ones(40), line_neighbours(40), max_share=0.2)
+    assert filled[:22].all() and not filled[22:].any()
+    assert torch.equal(fill_holes(mask, torch.ones(40), line_neighbours(40), max_share=0.05), mask)
+
+
+def test_a_small_group_far_away_is_no_hole():
+    points = torch.cat([torch.arange(30), 1000 + torch.arange(5), 5000 + torch.arange(100)])
+    neighbours = nearest_neighbours(points[:, None] * torch.tensor([[1.0, 0, 0]]), 2)
+    mask = torch.arange(135) < 30
+    assert torch.equal(fill_holes(mask, torch.ones(135), neighbours, max_share=0.5), mask)
 
 
 def sample(centre, spread, count, seed):

@@ -3,7 +3,7 @@
 One function, `rasterize`, on three backends: `reference` (plain PyTorch, the specification), `cpu` (C++) and `cuda`.
 """
 
-from ndraster.backends import BackendError, available_backends
+from ndraster.backends import BackendError, available_backends, choose_backend
 from ndraster.neighbours import mean_neighbour_distance2
 from ndraster.rasterize import rasterize
 from ndraster.ssim import ssim
@@ -17,6 +17,7 @@ __all__ = [
     "Settings",
     "ShapeError",
     "available_backends",
+    "choose_backend",
     "mean_neighbour_distance2",
     "rasterize",
     "ssim",
