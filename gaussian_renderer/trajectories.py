@@ -67,6 +67,20 @@ def scene_centre(cameras: Sequence[Camera]) -> Tensor:
     return torch.linalg.solve(projectors.sum(0) + damping, right)
 
 
+def level_up(cameras: Sequence[Camera]) -> Tensor:
+    """Unit vector [3] that points up when the cameras were held level: at right angles to their right axes.
+
+    The mean of the cameras' own up vectors leans over as soon as they look down from one side; it only decides the
+    sign, and the direction as far as parallel right axes leave it open.
+    """
+    rights = torch.stack([camera.world_to_camera[0, :3].double() for camera in cameras])
+    mean_up = -torch.stack([camera.world_to_camera[1, :3].double() for camera in cameras]).mean(0)
+    mean_up = mean_up / mean_up.norm().clamp_min(1e-12)
+    spread = rights.T @ rights / len(cameras) - 1e-3 * torch.outer(mean_up, mean_up)
+    up = torch.linalg.eigh(spread).eigenvectors[:, 0]
+    return up if up @ mean_up >= 0 else -up
+
+
 @dataclass(frozen=True)
 class _KeyPoses:
     """Training poses by name, ready to be blended."""
@@ -130,8 +144,7 @@ class _Ring:
 
 def _fit_ring(cameras: Sequence[Camera]) -> _Ring:
     centre = scene_centre(cameras)
-    up = -torch.stack([camera.world_to_camera[1, :3].double() for camera in cameras]).mean(0)
-    up = up / up.norm().clamp_min(1e-12)
+    up = level_up(cameras)
     offsets = torch.stack([camera.center.double() for camera in cameras]) - centre
     heights = offsets @ up
     flat = offsets - heights[:, None] * up

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from gaussian_renderer.trajectories import in_betweens, orbit, scene_centre, slerp_path, sorted_by_name
+from gaussian_renderer.trajectories import in_betweens, level_up, orbit, scene_centre, slerp_path, sorted_by_name
 from tests.blobs import ring_cameras
 from utils.errors import UserError
 
@@ -71,6 +71,12 @@ def test_no_camera_is_one_line():
 
 def test_scene_centre_is_where_the_axes_meet():
     torch.testing.assert_close(scene_centre(ring_cameras(6)), torch.zeros(3, dtype=torch.float64), atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("arc_rad", [2 * math.pi, 1.0, 0.3])
+def test_up_is_level_also_when_all_cameras_look_down_from_one_side(arc_rad):
+    up = level_up(ring_cameras(9, arc_rad=arc_rad))
+    torch.testing.assert_close(up.float(), torch.tensor([0.0, -1.0, 0.0]), atol=0.05, rtol=0)
 
 
 def test_orbit_goes_all_around_at_the_height_of_the_cameras():
