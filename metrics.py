@@ -57,7 +57,7 @@ def score_model(model_path: Path, params: MetricsParams, lpips: Lpips | None) ->
             results[name], per_view[name] = score_masks(folder, Path(params.labels), params.object)
             say_scores(f"{model_path.name} {name}", results[name])
     if not results:
-        raise UserError(f"{model_path}: no rendered test views; run: python render.py -m {model_path}")
+        raise UserError(f"{model_path}: no rendered test views; hold some out with train.py --eval, then run render.py")
     write_json(model_path / "results.json", results)
     write_json(model_path / "per_view.json", per_view)
     say(f"written: {model_path / 'results.json'} and per_view.json")
@@ -129,7 +129,7 @@ def mask_folders(model_path: Path, selection: str) -> list[Path]:
 
 def score_masks(folder: Path, labels: Path, wanted: str) -> tuple[dict, dict]:
     """IoU and accuracy of the masks of one selection, over all labelled views and over the test views alone."""
-    manifest = read_json(folder / "selection.json")
+    manifest = read_manifest(folder)
     target = resolve_object(labels, wanted, manifest)
     per_view: dict[str, dict[str, float]] = {"IoU": {}, "accuracy": {}}
     for view in manifest["views"]:
@@ -140,15 +140,22 @@ def score_masks(folder: Path, labels: Path, wanted: str) -> tuple[dict, dict]:
             per_view["IoU"][view["key"]] = iou(mask, truth, valid)
             per_view["accuracy"][view["key"]] = accuracy(mask, truth, valid)
     if not per_view["IoU"]:
-        raise UserError(
-            f"{labels}: no label of any view; expected <view>.png, e.g. {manifest['views'][0]['key']}.png"
-        )
+        raise UserError(f"{labels}: no label of any view; expected <view>.png, e.g. {manifest['views'][0]['key']}.png")
     held_out = {view["key"] for view in manifest["views"] if view["split"] == "test"} & set(per_view["IoU"])
     means = mean_scores(per_view) | {"views": len(per_view["IoU"]), "test_views": len(held_out)}
     if held_out:
         means["IoU_test"] = float(np.mean([per_view["IoU"][key] for key in held_out]))
         means["accuracy_test"] = float(np.mean([per_view["accuracy"][key] for key in held_out]))
     return means | {"object": target, "convention": MASK_CONVENTION}, per_view
+
+
+def read_manifest(folder: Path) -> dict:
+    """What segment.py wrote about a selection."""
+    manifest = read_json(folder / "selection.json")
+    missing = {"views", "points", "click_view", "click_size"} - set(manifest if isinstance(manifest, dict) else ())
+    if missing:
+        raise UserError(f"{folder / 'selection.json'} lacks {', '.join(sorted(missing))}; run segment.py again")
+    return manifest
 
 
 def label_path(labels: Path, key: str) -> Path | None:

@@ -7,7 +7,6 @@ package that is not on PyPI), so that the difference is rasterizer, densificatio
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 import ndraster
 import torch
@@ -22,15 +21,10 @@ RATES = {"scales": 5e-3, "opacities": 5e-2, "quats": 1e-3, "sh0": 2.5e-3, "shN":
 MEANS_RATE = 1.6e-4  # times the scene's extent, falling to a hundredth
 
 
-@dataclass(frozen=True)
-class PeerResult:
-    seconds: float  # of the loop, images already on the GPU
-    psnr: float  # dB, mean over held-out views, images clamped
-    gaussians: int
-
-
-def train(scene: Scene, start: GaussianModel, iterations: int, background: Tensor, seed: int = 0) -> PeerResult:
-    """Train `iterations` steps from the same initial Gaussians and measure the held-out views."""
+def train(
+    scene: Scene, start: GaussianModel, iterations: int, background: Tensor, seed: int
+) -> tuple[float, float, int]:
+    """Train from the same initial Gaussians: seconds in the loop, mean held-out PSNR (dB, clamped), Gaussians."""
     from gsplat import DefaultStrategy
 
     device = start.device
@@ -60,7 +54,7 @@ def train(scene: Scene, start: GaussianModel, iterations: int, background: Tenso
         strategy.step_post_backward(params, optimizers, state, step, info, packed=False)
     torch.cuda.synchronize()
     seconds = time.perf_counter() - started
-    return PeerResult(seconds, _held_out_psnr(scene, params, background, device), len(params["means"]))
+    return seconds, _held_out_psnr(scene, params, background, device), len(params["means"])
 
 
 def _warm_up(params, viewmat: Tensor, intrinsics: Tensor, truth: Tensor, background: Tensor) -> None:

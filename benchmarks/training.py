@@ -13,8 +13,9 @@ import argparse
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
+from statistics import median
 
 import torch
 
@@ -35,29 +36,41 @@ class Case:
     folder: str
     iterations: int
     white: bool
+    flags: tuple[str, ...] = ()  # of train.py
 
 
-CASES = {"fox": Case("colmap_fox", 7000, False), "chair": Case("nerf_synthetic_chair", 30_000, True)}
+# On fox our rates are the peer's (its opacity rate, positions annealed over the run), and the threshold is such that
+# both end with about as many Gaussians.
+FOX_FLAGS = ("--position_lr_max_steps", "7000", "--opacity_lr", "0.05", "--densify_grad_threshold", "0.00017")
+CASES = {
+    "fox": Case("colmap_fox", 7000, False, FOX_FLAGS),
+    "chair": Case("nerf_synthetic_chair", 30_000, True),
+}
 
 
-def train_ours(case: Case, source: Path, extra: list[str]) -> dict[str, float]:
-    """Seconds in the loop, held-out PSNR and number of Gaussians of a `train.py` run."""
+@dataclass(frozen=True)
+class Result:
+    seconds: float  # in the loop
+    psnr: float  # dB, held out
+    gaussians: int
+    psnr_7000: float = 0.0  # dB, after 7 000 iterations
+
+
+def train_ours(case: Case, source: Path, seed: int, extra: list[str]) -> Result:
+    """A `train.py` run in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         flags = ["-s", str(source), "-m", folder, "--eval", "--iterations", str(case.iterations)]
-        flags += ["--test_iterations", "7000", str(case.iterations), *(["-w"] if case.white else []), *extra]
-        subprocess.run([sys.executable, str(ROOT / "train.py"), *flags], check=True, cwd=ROOT)
+        flags += ["--test_iterations", "7000", str(case.iterations), *(["-w"] if case.white else []), *case.flags]
+        flags += ["--seed", str(seed), *extra]
+        subprocess.run([sys.executable, str(ROOT / "train.py"), *flags], check=True)
         records = read_jsonl(Path(folder) / "metrics.jsonl")
     test = [r for r in records if r["split"] == "test"]
     training = [r for r in records if r["split"] == "train"][-1]
-    return {
-        "seconds": training["seconds"],
-        "psnr": test[-1]["psnr"],
-        "psnr_7000": next(r["psnr"] for r in test if r["iteration"] == 7000),
-        "count": training["count"],
-    }
+    at_7000 = next(r["psnr"] for r in test if r["iteration"] == 7000)
+    return Result(training["seconds"], test[-1]["psnr"], training["count"], at_7000)
 
 
-def train_peer(case: Case, source: Path):
+def train_peer(case: Case, source: Path, seed: int) -> Result:
     """The gsplat loop from the same initial Gaussians on the same split."""
     from benchmarks import gsplat_loop
 
@@ -66,7 +79,34 @@ def train_peer(case: Case, source: Path):
     scene = Scene.open(options, device)
     start = initial_model(scene.info, InitOptions(), device)
     background = torch.full((3,), float(case.white), device=device)
-    return gsplat_loop.train(scene, start, case.iterations, background)
+    torch.manual_seed(seed)
+    return Result(*gsplat_loop.train(scene, start, case.iterations, background, seed))
+
+
+def median_result(runs: list[Result]) -> Result:
+    """Each figure's median over the runs."""
+    return Result(*(median(values) for values in zip(*map(astuple, runs), strict=True)))
+
+
+def all_figures(name: str, ours: list[Result], peers: list[Result]) -> list[Figure]:
+    """Medians of both sides, and every run's PSNR (they spread by tenths of a dB)."""
+    figures = _side(name, "", ours)
+    if peers:
+        figures += _side(name, "_gsplat", peers)
+        ratio = median_result(peers).seconds / median_result(ours).seconds
+        figures.append(Figure(f"{name}.vs_gsplat", ratio, "x faster"))
+    figures.append(Figure(f"{name}.psnr_at_7000", median_result(ours).psnr_7000, "dB"))
+    return figures
+
+
+def _side(name: str, suffix: str, runs: list[Result]) -> list[Figure]:
+    middle = median_result(runs)
+    figures = [
+        Figure(f"{name}.psnr{suffix}", middle.psnr, "dB"),
+        Figure(f"{name}.seconds{suffix}", middle.seconds, "s"),
+        Figure(f"{name}.gaussians{suffix}", middle.gaussians, ""),
+    ]
+    return figures + [Figure(f"{name}.psnr{suffix}.run{k}", run.psnr, "dB") for k, run in enumerate(runs)]
 
 
 def main() -> None:
@@ -74,25 +114,14 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the data sets")
     parser.add_argument("--scene", choices=CASES, required=True)
     parser.add_argument("--peer", choices=["gsplat", "none"], default="gsplat")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each side; medians are reported")
     parser.add_argument("--train_args", nargs=argparse.REMAINDER, default=[], help="further flags for train.py")
     args = parser.parse_args()
     case = CASES[args.scene]
-    ours = train_ours(case, args.data / case.folder, args.train_args)
-    name = f"train.{args.scene}{case.iterations}"
-    figures = [
-        Figure(f"{name}.psnr", ours["psnr"], "dB"),
-        Figure(f"{name}.psnr_at_7000", ours["psnr_7000"], "dB"),
-        Figure(f"{name}.seconds", ours["seconds"], "s"),
-        Figure(f"{name}.gaussians", ours["count"], ""),
-    ]
-    if args.peer == "gsplat":
-        peer = train_peer(case, args.data / case.folder)
-        figures += [
-            Figure(f"{name}.psnr_gsplat", peer.psnr, "dB"),
-            Figure(f"{name}.seconds_gsplat", peer.seconds, "s"),
-            Figure(f"{name}.gaussians_gsplat", peer.gaussians, ""),
-            Figure(f"{name}.vs_gsplat", peer.seconds / ours["seconds"], "x faster"),
-        ]
+    source = args.data / case.folder
+    ours = [train_ours(case, source, seed, args.train_args) for seed in range(args.repeats)]
+    peers = [train_peer(case, source, seed) for seed in range(args.repeats)] if args.peer == "gsplat" else []
+    figures = all_figures(f"train.{args.scene}{case.iterations}", ours, peers)
     write_results(f"training_{args.scene}", figures)
     for figure in figures:
         say(f"{figure.figure:34}{figure.value:12.3f} {figure.unit}")

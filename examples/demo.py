@@ -1,4 +1,4 @@
-"""The whole path in one command: python examples/demo.py [--out output/demo] [--object mushroom].
+"""The whole path in one command: python examples/demo.py [--out output/demo] [--object marble].
 
 Makes a procedural scene, trains it with `-f classical` features, renders it, selects an object by one click, and
 measures the result against the exact ground truth. Writes OUT/report.html and OUT/summary.json {psnr, iou, seconds}.
@@ -37,7 +37,7 @@ class DemoOptions:
 
     out: Path = Path("output/demo")
     """Folder for the scene, the model and the report."""
-    object: str = "mushroom"
+    object: str = "marble"
     """Name of the object that is clicked on."""
     size: tuple[int, int] = (160, 120)
     """Width and height of the pictures in px."""

@@ -78,9 +78,7 @@ def resolve_iteration(model_path: str | Path, iteration: int) -> int:
         return found[-1]
     if iteration not in found:
         listed = ", ".join(map(str, found))
-        raise UserError(
-            f"iteration {iteration} is not in {root}; saved are {listed}; give --iteration one of them"
-        )
+        raise UserError(f"iteration {iteration} is not in {root}; saved are {listed}; give --iteration one of them")
     return iteration
 
 

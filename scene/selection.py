@@ -23,7 +23,7 @@ MAX_HOLE_SHARE = 0.05  # of the selected weight; smaller unselected groups insid
 GROWTH = 0.2  # of the selection (or of the rest, if that is less), up to which it counts as the same selection
 SHARE_LIMITS = (0.005, 0.85)  # of all that is seen, between which a selection is looked for
 SHARE_STEPS = 400
-QUERY_NOISE_RAD = 0.2  # features closer to the query than this are the same thing
+SOFT_ANGLE_RAD = 1.0  # smaller angles are compared by their difference rather than by their ratio
 EPS = 1e-8
 
 
@@ -63,13 +63,15 @@ def select(
     neighbours = nearest_neighbours(means, NEIGHBOURS)
     similarity = nearest_cosine(features, clicks.positive)
     score = smooth(similarity, weight, neighbours)
-    opposed = smooth(nearest_cosine(features, clicks.negative), weight, neighbours)
-    score = torch.where(opposed < score, score, torch.full_like(score, -1.0))
+    opposed = smooth(nearest_cosine(features, clicks.negative), weight, neighbours) >= score
+    score = torch.where(opposed, torch.full_like(score, -1.0), score)
     if connected and len(clicks.seeds):
         score = reachable_similarity(score, neighbours, clicks.seeds)
     limit = automatic_threshold(score, weight) if threshold is None else threshold
     mask = drop_islands(score >= limit, weight, neighbours, MIN_ISLAND_SHARE)
     mask = fill_holes(mask, weight, neighbours, MAX_HOLE_SHARE)
+    if len(clicks.negative):
+        mask = mask & ~opposed
     return Selection(mask, similarity, score, limit, clicks)
 
 
@@ -178,7 +180,7 @@ def automatic_threshold(score: Tensor, weight: Tensor) -> float:
     share = torch.logspace(*np.log10(SHARE_LIMITS), SHARE_STEPS, dtype=torch.float64)
     grown = share + GROWTH * torch.minimum(share, 1 - share)
     first, last = (torch.searchsorted(mass, x).clamp_max(len(values) - 1) for x in (share, grown))
-    looseness = torch.log(torch.arccos(values.clamp(-1, 1)) + QUERY_NOISE_RAD)
+    looseness = torch.log(torch.arccos(values.clamp(-1, 1)) + SOFT_ANGLE_RAD)
     best = int((looseness[last] - looseness[first]).argmax())
     return float(values[first[best]] + values[last[best]]) / 2
 
@@ -189,7 +191,7 @@ def nearest_neighbours(means: Tensor, count: int) -> np.ndarray:
     count = min(count, len(points) - 1)
     if count <= 0:
         return np.zeros((len(points), 0), dtype=np.int64)
-    return cKDTree(points).query(points, k=count + 1)[1][:, 1:]
+    return cKDTree(points).query(points, k=count + 1, workers=-1)[1][:, 1:]
 
 
 def smooth(values: Tensor, weight: Tensor, neighbours: np.ndarray, own_share: float = 0.5) -> Tensor:

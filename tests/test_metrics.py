@@ -115,6 +115,13 @@ def test_what_is_missing_is_one_line(words, message, tmp_path, monkeypatch):
         metrics.main(words)
 
 
+def test_a_selection_without_its_description_is_named(tmp_path):
+    write_masks(tmp_path, tmp_path / "labels", {"a": "train"})
+    write_json(tmp_path / "segment" / "toy" / "selection.json", {"views": []})
+    with pytest.raises(UserError, match="lacks click_size, click_view, points; run segment.py again"):
+        metrics.score_masks(tmp_path / "segment" / "toy", tmp_path / "labels", "toy")
+
+
 def test_sizes_that_differ_are_named(tmp_path):
     write_views(tmp_path, difference=0)
     write_png(tmp_path / "test" / "ours_30" / "gt" / "00001.png", np.zeros((5, 5, 3), np.uint8))

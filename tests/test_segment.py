@@ -36,7 +36,9 @@ def click_on(run, ball, key="train__001"):
 def mean_iou(run, ball, name):
     folder = run / "segment" / name
     keys = [view["key"] for view in read_json(folder / "selection.json")["views"]]
-    return np.mean([iou(read_image(folder / "masks" / f"{key}.png")[..., 0] > 127, truth_of(run, key, ball)) for key in keys])
+    return np.mean(
+        [iou(read_image(folder / "masks" / f"{key}.png")[..., 0] > 127, truth_of(run, key, ball)) for key in keys]
+    )
 
 
 @pytest.mark.parametrize("ball", [0, 1, 2])

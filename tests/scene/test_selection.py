@@ -135,7 +135,9 @@ def sample(centre, spread, count, seed):
 def test_the_automatic_threshold_separates_the_nearest_group(object_share, others):
     count = 20000
     inside = sample(0.95, 0.03, int(object_share * count), 1)
-    outside = torch.cat([sample(c, 0.05, int((1 - object_share) * count / len(others)), 2 + i) for i, c in enumerate(others)])
+    outside = torch.cat(
+        [sample(c, 0.05, int((1 - object_share) * count / len(others)), 2 + i) for i, c in enumerate(others)]
+    )
     values = torch.cat([inside, outside])
     threshold = automatic_threshold(values, torch.ones(len(values)))
     assert (inside >= threshold).float().mean() > 0.97
@@ -188,6 +190,16 @@ def test_a_negative_query_takes_its_like_away():
     assert choose(threshold=-0.5, connected=False)[1] > 0.9
     share = choose(threshold=-0.5, connected=False, negative=[[0.0, 1, 0]])
     assert share[0] > 0.97 and share[1] < 0.03
+
+
+def test_a_hole_with_a_negative_click_stays_open():
+    means = torch.arange(60)[:, None] * torch.tensor([[1.0, 0, 0]])
+    features = torch.tensor([[1.0, 0]]).repeat(60, 1)
+    features[30:32] = torch.tensor([0.0, 1])
+    for negative, expected in ((torch.zeros(0, 2), 60), (torch.tensor([[0.0, 1]]), 58)):
+        clicks = Clicks(torch.tensor([[1.0, 0]]), negative, torch.tensor([5]))
+        chosen = select(features, clicks, means, torch.ones(60), threshold=0.6, connected=False)
+        assert chosen.mask.sum() == expected and bool(chosen.mask[30]) == (expected == 60)
 
 
 def test_few_gaussians_are_no_special_case():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import shutil
 import sys
 
 import torch
@@ -14,6 +13,7 @@ from ndraster.backends import BACKENDS, available_backends
 
 _REMEDIES = {
     "C++": "install a C++20 compiler, for instance `apt-get install g++`, or point CXX at one",
+    "ninja": "pip install ninja",
     "nvcc": f"install the CUDA toolkit that matches torch (CUDA {torch.version.cuda}) or point CUDA_HOME at it",
     "CUDA device": "no remedy on a machine without an NVIDIA GPU: the cpu backend serves; with one, install its driver",
 }
@@ -27,7 +27,7 @@ def doctor() -> int:
         ("device", torch.cuda.get_device_name(0) if torch.cuda.is_available() else "no CUDA device"),
         ("C++ compiler", builder.compiler() or "missing"),
         ("nvcc", builder.nvcc() or "missing"),
-        ("ninja", shutil.which("ninja") or "the Python package"),
+        ("ninja", " ".join(builder.ninja()) or "missing"),
         ("cache", str(builder.cache_folder())),
     ]
     lines = [f"{name:14}{value}" for name, value in rows]

@@ -74,5 +74,6 @@ class _Blend(torch.autograd.Function):
         saved = ctx.saved_tensors
         geometry = ctx.call.settings.semantic_geometry_grad
         results = ctx.call.operators.backward(*saved[:7], *ctx.call.arguments, *saved[7:], *image_gradients, geometry)
-        wanted = ctx.needs_input_grad[1:]
-        return None, *(g if want else None for g, want in zip(results, wanted, strict=True))
+        *others, g_features, g_probe = results
+        results = (*others, None if g_feature_map is None else g_features, g_probe)
+        return None, *(g if want else None for g, want in zip(results, ctx.needs_input_grad[1:], strict=True))

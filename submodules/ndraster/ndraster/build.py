@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from pathlib import Path
 import torch
 
 SOURCES = Path(__file__).parent / "csrc"
+TORCH = Path(torch.__file__).parent
 _loaded: set[str] = set()  # libraries register operators process-wide, once
 
 
@@ -29,13 +32,14 @@ def cache_folder() -> Path:
 
 def missing_for(name: str) -> list[str]:
     """What this machine lacks for a backend; empty when it can run. A cached library needs no tools."""
-    missing = []
-    if name == "cuda" and not torch.cuda.is_available():
-        missing.append("no CUDA device (or a torch without CUDA)")
-    if missing or library_path(name).is_file():
+    no_device = name == "cuda" and not torch.cuda.is_available()
+    missing = ["no CUDA device (or a torch without CUDA)"] if no_device else []
+    if library_path(name).is_file():
         return missing
     if compiler() is None:
         missing.append("no C++ compiler (set CXX or install g++)")
+    if not ninja():
+        missing.append("no ninja (pip install ninja)")
     if name == "cuda" and nvcc() is None:
         missing.append("no nvcc (set CUDA_HOME or install the CUDA toolkit)")
     return missing
@@ -55,6 +59,14 @@ def nvcc() -> str | None:
     return str(beside) if beside.is_file() else shutil.which("nvcc")
 
 
+@cache
+def ninja() -> list[str]:
+    """The command that starts ninja, or an empty list."""
+    if importlib.util.find_spec("ninja"):
+        return [sys.executable, "-m", "ninja"]
+    return [path] if (path := shutil.which("ninja")) else []
+
+
 def load_library(name: str) -> None:
     """Load a compiled backend's operators into torch, building the library when the cache has none."""
     if name in _loaded:
@@ -68,7 +80,7 @@ def load_library(name: str) -> None:
 
 def build(name: str) -> Path:
     """Compile a backend into the cache (atomically, so that parallel builds do not disturb each other)."""
-    missing = missing_for(name) if name != "cuda" else [m for m in missing_for(name) if "nvcc" in m or "C++" in m]
+    missing = [text for text in missing_for(name) if "CUDA device" not in text]  # building needs no device
     if missing:
         raise BuildError(f"the {name} backend cannot be built: {'; '.join(missing)}")
     target = library_path(name)
@@ -115,10 +127,12 @@ def _cuda_architectures() -> list[str]:
 
 def _include_flags(name: str) -> list[str]:
     """Flags that g++ and nvcc both take: where headers are, and torch's ABI."""
-    from torch.utils.cpp_extension import include_paths
-
-    flags = [f"-D_GLIBCXX_USE_CXX11_ABI={int(torch._C._GLIBCXX_USE_CXX11_ABI)}", f"-I{SOURCES}"]
-    return flags + [f"-isystem {path}" for path in include_paths("cuda" if name == "cuda" else "cpu")]
+    headers = TORCH / "include"
+    folders = [headers, headers / "torch" / "csrc" / "api" / "include"]
+    if name == "cuda" and nvcc():
+        folders.append(Path(nvcc()).parents[1] / "include")
+    flags = [f"-D_GLIBCXX_USE_CXX11_ABI={int(torch._C._GLIBCXX_USE_CXX11_ABI)}", f"-I{shlex.quote(str(SOURCES))}"]
+    return flags + [f"-isystem {shlex.quote(str(folder))}" for folder in folders]
 
 
 def _cxx_flags(name: str) -> list[str]:
@@ -137,12 +151,7 @@ def _run_ninja(name: str, work: Path) -> None:
     """Write a ninja file for the backend's sources and run it; the compiler's output is shown only on failure."""
     output = work / library_path(name).name
     (work / "build.ninja").write_text(_ninja_file(name, output))
-    try:
-        result = subprocess.run(
-            [sys.executable, "-m", "ninja", "-C", str(work)], capture_output=True, text=True, check=False
-        )
-    except OSError as error:
-        raise BuildError(f"ninja could not be started ({error}); pip install ninja") from None
+    result = subprocess.run([*ninja(), "-C", str(work)], capture_output=True, text=True, check=False)
     if result.returncode:
         log = cache_folder() / f"build_{name}.log"
         log.write_text(result.stdout + result.stderr)
@@ -151,18 +160,16 @@ def _run_ninja(name: str, work: Path) -> None:
 
 
 def _ninja_file(name: str, output: Path) -> str:
-    from torch.utils.cpp_extension import library_paths
-
     sources = [path for path in sorted((SOURCES / name).iterdir()) if path.suffix in (".cpp", ".cu")]
     objects = [f"{path.stem}_{path.suffix[1:]}.o" for path in sources]
-    folders = library_paths("cuda" if name == "cuda" else "cpu")
     libraries = "-ltorch -ltorch_cpu -lc10" + (" -lc10_cuda -ltorch_cuda" if name == "cuda" else "")
-    links = " ".join(f"-L{folder} -Wl,-rpath,{folder}" for folder in folders)
+    folder = shlex.quote(str(TORCH / "lib"))
     lines = [
         f"rule cpp\n  command = {compiler()} {' '.join(_cxx_flags(name))} -c $in -o $out",
         f"rule cu\n  command = {nvcc()} {' '.join(_nvcc_flags(name))} -c $in -o $out",
-        f"rule link\n  command = {compiler()} -shared $in -o $out {links} {libraries}",
+        f"rule link\n  command = {compiler()} -shared $in -o $out -L{folder} -Wl,-rpath,{folder} {libraries}",
     ]
-    lines += [f"build {obj}: {path.suffix[1:]} {path}" for obj, path in zip(objects, sources, strict=True)]
+    paths = [str(path).replace("$", "$$").replace(" ", "$ ").replace(":", "$:") for path in sources]
+    lines += [f"build {obj}: {path.rsplit('.', 1)[1]} {path}" for obj, path in zip(objects, paths, strict=True)]
     lines += [f"build {output.name}: link {' '.join(objects)}", f"default {output.name}"]
     return "\n".join(lines) + "\n"

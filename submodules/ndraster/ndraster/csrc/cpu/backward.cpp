@@ -1,5 +1,5 @@
-// Backward: every tile leaves a row of gradients per list entry; then every Gaussian sums its own rows in a fixed order.
-// No atomics, and the same bits for any number of threads.
+// Backward: every tile leaves a row of gradients per list entry; then every Gaussian sums its rows in a fixed order. No
+// atomics, and the same bits for any number of threads.
 #include <cstring>
 
 #include "kernels.h"
@@ -12,13 +12,14 @@ namespace ndr::cpu {
 
 namespace {
 
-constexpr size_t BAND_BYTES = size_t(32) << 20;  // of feature-gradient rows alive at a time
+constexpr int AHEAD = 4;                         // Gaussians whose rows are fetched early
+constexpr size_t BAND_BYTES = size_t(16) << 20;  // of gradient rows alive at a time: they stay in cache
 
 struct Gradients {
     Tensor means, quats, scales, opacities, sh, colors, features, probe;
 };
 
-Gradients make_gradients(const Parameters& p, bool want_features) {
+Gradients make_gradients(const Parameters& p) {
     const auto none = [&] { return at::empty({0}, p.means.options()); };
     return {at::empty_like(p.means),
             at::empty_like(p.quats),
@@ -26,21 +27,12 @@ Gradients make_gradients(const Parameters& p, bool want_features) {
             at::empty_like(p.opacities),
             p.sh ? at::empty_like(*p.sh) : none(),
             p.colors ? at::empty_like(*p.colors) : none(),
-            !p.features ? none() : want_features ? at::zeros_like(*p.features) : at::zeros_like(*p.features),
+            p.features ? at::zeros_like(*p.features) : none(),
             at::empty({p.count(), 4}, p.means.options())};
 }
 
-// Sum of a Gaussian's rows, in the order of its tiles.
-SplatGrad gather(const Lists& lists, const float* rows, int64_t id) {
-    float total[GRADIENT_ROW] = {};
-    const int32_t* entries = lists.entries + lists.first[id];
-    for (int k = 0; k < lists.counts[id]; k++) {
-        const float* row = rows + (size_t)entries[k] * GRADIENT_ROW;
-        for (int f = 0; f < GRADIENT_ROW; f++) total[f] += row[f];
-    }
-    const float* t = total;
-    return {t[0], t[1], -0.5f * t[2], -t[3], -0.5f * t[4], t[5] / lists.splats[id].opacity,
-            t[6], t[7], t[8], t[9], t[10], t[11]};
+SplatGrad finished(const float* t, float opacity) {
+    return {t[0], t[1], -0.5f * t[2], -t[3], -0.5f * t[4], t[5] / opacity, t[6], t[7], t[8], t[9], t[10], t[11]};
 }
 
 struct ParameterViews {
@@ -89,81 +81,102 @@ struct ParameterViews {
     }
 };
 
-// rows: of all entries, or null when no gradient reaches the geometry.
-void parameter_gradients(const Parameters& p, const Lists& lists, const float* rows, const Gradients& out) {
+// totals: [N, GRADIENT_ROW], or null when no gradient reaches the geometry.
+void parameter_gradients(const Parameters& p, const Lists& lists, const float* totals, const Gradients& out) {
     const ParameterViews views(p, out);
     for_blocks(p.count(), 1024, [&](int64_t begin, int64_t end, int64_t) {
         for (int64_t i = begin; i < end; i++) {
-            if (rows == nullptr || lists.counts[i] == 0)
+            if (totals == nullptr || lists.counts[i] == 0)
                 views.clear(i);
             else
-                views.write(p.camera, lists.splats[i], gather(lists, rows, i), i);
+                views.write(p.camera, lists.splats[i], finished(totals + i * GRADIENT_ROW, lists.splats[i].opacity), i);
         }
     });
 }
 
-// Add the rows of the entries below `end` to the feature gradients; `done` counts each Gaussian's rows so far.
-void feature_gradients(const Lists& lists, int64_t gaussians, int64_t begin, int64_t end, const float* rows,
-                       size_t stride, int width, std::vector<int32_t>& done, float* out) {
-    for_blocks(gaussians, 256, [&](int64_t from, int64_t to, int64_t) {
-        for (int64_t i = from; i < to; i++) {
-            const int32_t* entries = lists.entries + lists.first[i];
-            for (; done[i] < lists.counts[i] && entries[done[i]] < end; done[i]++) {
-                const float* row = rows + (entries[done[i]] - begin) * stride;
-                for (int c = 0; c < width; c++) out[i * width + c] += row[c];
-            }
-        }
-    });
-}
-
+// The tiles in bands, so that the rows alive at a time fit a budget; after each band every Gaussian adds up its rows,
+// in the order of its tiles.
 class BackwardPass {
   public:
     BackwardPass(const Parameters& p, const Lists& lists, const BackwardImages& images)
-        : p_(p), lists_(lists), images_(images), grid_(p.camera), scratch_(at::get_num_threads()) {
-        if (images.g_feature_map) stride_ = (size_t)(images.feature_width + 15) / 16 * 16;
+        : p_(p), lists_(lists), images_(images), grid_(p.camera), done_(p.count(), 0), scratch_(at::get_num_threads()) {
+        splat_stride_ = images.geometry ? GRADIENT_ROW : 0;
+        feature_stride_ = images.g_feature_map ? (size_t)(images.feature_width + 15) / 16 * 16 : 0;
     }
 
-    // Tiles in bands, so that the feature rows of a band fit a budget.
-    void run(float* rows, float* g_features) {
-        std::vector<int32_t> done(stride_ ? p_.count() : 0, 0);
-        Buffer band;
+    // totals [N, GRADIENT_ROW] and g_features [N, width] are added to; null where the images say so.
+    void run(float* totals, float* g_features) {
+        Buffer splat_band, feature_band;
         for (int64_t first = 0, last; first < grid_.tiles(); first = last) {
-            last = stride_ ? band_end(first) : grid_.tiles();
+            last = band_end(first);
             const int64_t begin = lists_.ranges[first], end = lists_.ranges[last];
-            float* feature_rows = stride_ ? band.floats((end - begin) * stride_) : nullptr;
+            float* splat_rows = splat_stride_ ? splat_band.floats((end - begin) * splat_stride_) : nullptr;
+            float* feature_rows = feature_stride_ ? feature_band.floats((end - begin) * feature_stride_) : nullptr;
             for_blocks(last - first, 1, [&](int64_t tile, int64_t, int64_t thread) {
-                run_tile(first + tile, rows, feature_rows, begin, scratch_[thread]);
+                run_tile(first + tile, splat_rows, feature_rows, begin, scratch_[thread]);
             });
-            if (stride_)
-                feature_gradients(lists_, p_.count(), begin, end, feature_rows, stride_, images_.feature_width, done,
-                                  g_features);
+            for_blocks(p_.count(), 512, [&](int64_t from, int64_t to, int64_t) {
+                collect(from, to, begin, end, splat_rows, feature_rows, totals, g_features);
+            });
         }
     }
 
   private:
     int64_t band_end(int64_t first) const {
-        const int64_t room = BAND_BYTES / (stride_ * sizeof(float));
+        const int64_t room = BAND_BYTES / ((splat_stride_ + feature_stride_) * sizeof(float));
         int64_t last = first + 1;
         while (last < grid_.tiles() && lists_.ranges[last + 1] - lists_.ranges[first] <= room) last++;
         return last;
     }
 
-    void run_tile(int64_t tile, float* rows, float* feature_rows, int64_t band_begin, Scratch& scratch) const {
+    void run_tile(int64_t tile, float* splat_rows, float* feature_rows, int64_t band, Scratch& scratch) const {
         const int64_t begin = lists_.ranges[tile], end = lists_.ranges[tile + 1];
         if (begin == end) return;
-        const TileTask task = {lists_.splats, lists_.ids + begin, (int)(end - begin),
-                               (int)(tile % grid_.columns) * TILE, (int)(tile / grid_.columns) * TILE,
-                               p_.camera.width, p_.camera.height};
-        kernels().backward_tile(task, images_, rows ? rows + begin * GRADIENT_ROW : nullptr,
-                                feature_rows ? feature_rows + (begin - band_begin) * stride_ : nullptr, stride_, scratch);
+        const TileTask task = {lists_.splats,
+                               lists_.ids + begin,
+                               (int)(end - begin),
+                               (int)(tile % grid_.columns) * TILE,
+                               (int)(tile / grid_.columns) * TILE,
+                               p_.camera.width,
+                               p_.camera.height};
+        kernels().backward_tile(task, images_, splat_rows ? splat_rows + (begin - band) * splat_stride_ : nullptr,
+                                feature_rows ? feature_rows + (begin - band) * feature_stride_ : nullptr,
+                                feature_stride_, scratch);
+    }
+
+    // Rows of the band's entries begin .. end that belong to Gaussians from .. to.
+    void collect(int64_t from, int64_t to, int64_t begin, int64_t end, const float* splat_rows,
+                 const float* feature_rows, float* totals, float* g_features) {
+        const int width = images_.feature_width;
+        for (int64_t i = from; i < to; i++) {
+            if (splat_rows && i + AHEAD < to) prefetch(i + AHEAD, begin, end, splat_rows);
+            const int32_t* entries = lists_.entries + lists_.first[i];
+            for (int32_t& k = done_[i]; k < lists_.counts[i] && entries[k] < end; k++) {
+                const int64_t row = entries[k] - begin;
+                if (splat_rows) add(splat_rows + row * GRADIENT_ROW, GRADIENT_ROW, totals + i * GRADIENT_ROW);
+                if (feature_rows) add(feature_rows + row * feature_stride_, width, g_features + i * width);
+            }
+        }
+    }
+
+    void prefetch(int64_t i, int64_t begin, int64_t end, const float* splat_rows) const {
+        const int32_t* entries = lists_.entries + lists_.first[i];
+        const int32_t last = std::min(lists_.counts[i], done_[i] + 8);
+        for (int32_t k = done_[i]; k < last && entries[k] < end; k++)
+            __builtin_prefetch(splat_rows + (entries[k] - begin) * GRADIENT_ROW);
+    }
+
+    static void add(const float* row, int width, float* total) {
+        for (int c = 0; c < width; c++) total[c] += row[c];
     }
 
     const Parameters& p_;
     const Lists& lists_;
     const BackwardImages& images_;
     Grid grid_;
+    std::vector<int32_t> done_;  // instances of each Gaussian added so far
     std::vector<Scratch> scratch_;
-    size_t stride_ = 0;
+    size_t splat_stride_, feature_stride_;
 };
 
 const float* data(const Optional& t) { return t && t->numel() ? t->data_ptr<float>() : nullptr; }
@@ -178,8 +191,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backw
     const Tensor& transmittance, const Tensor& feature_map, const Optional& g_color, const Optional& g_depth,
     const Optional& g_inverse_depth, const Optional& g_alpha, const Optional& g_feature_map, bool feature_geometry) {
     const Parameters p = {
-        means,  quats,    scales, opacities, sh, colors, features,
-        make_camera(camera, width, height, sh_degree, antialiasing, near, scale_modifier)};
+        means, quats,  scales,   opacities,
+        sh,    colors, features, make_camera(camera, width, height, sh_degree, antialiasing, near, scale_modifier)};
     const Lists lists = view(splats, ids, tile_ranges);
     const float* g_map = features ? data(g_feature_map) : nullptr;
     const bool geometry = g_color || g_depth || g_inverse_depth || g_alpha || (g_map && feature_geometry);
@@ -197,11 +210,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backw
                                    p.feature_width(),
                                    feature_geometry,
                                    geometry};
-    const Gradients out = make_gradients(p, g_map != nullptr);
-    Buffer rows;
-    float* row_data = geometry ? rows.floats((size_t)lists.instances * GRADIENT_ROW + GRADIENT_ROW) : nullptr;
-    if (geometry || g_map) BackwardPass(p, lists, images).run(row_data, g_map ? out.features.data_ptr<float>() : nullptr);
-    parameter_gradients(p, lists, row_data, out);
+    const Gradients out = make_gradients(p);
+    const Tensor totals = at::zeros({geometry ? p.count() : 0, GRADIENT_ROW}, means.options());
+    float* total_data = geometry ? totals.data_ptr<float>() : nullptr;
+    if (geometry || g_map)
+        BackwardPass(p, lists, images).run(total_data, g_map ? out.features.data_ptr<float>() : nullptr);
+    parameter_gradients(p, lists, total_data, out);
     return {out.means, out.quats, out.scales, out.opacities, out.sh, out.colors, out.features, out.probe};
 }
 

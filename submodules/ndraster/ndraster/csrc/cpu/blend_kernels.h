@@ -1,17 +1,17 @@
-// Blending of one sub-tile (8 px wide, two vectors of pixels): culling, alpha, colour, and the backward pass over pairs.
+// Blending of one sub-tile (8 px wide, two vectors of pixels): culling, alpha, colour, and the backward over pairs.
 // Included once per instruction set, after its vec_*.h.
 
 namespace ndr::cpu::NDR_ISA {
 
-constexpr int PX = 2 * LANES;        // pixels of a sub-tile
+constexpr int PX = 2 * LANES;  // pixels of a sub-tile
 constexpr int SUB_W = 8;
 constexpr int SUB_H = PX / SUB_W;
 constexpr int SUBS_X = TILE / SUB_W, SUBS = SUBS_X * (TILE / SUB_H);
-constexpr int BLOCK = 64;            // Gaussians culled at a time, between checks for saturation
+constexpr int BLOCK = 64;  // Gaussians culled at a time, between checks for saturation
 constexpr int CULL_FIELDS = 8;
 constexpr float LOG2_E = 1.4426950408889634f;
 
-// A Gaussian as the pixel loops read it: the conic is scaled so that alpha = opacity * 2^(xx dx^2 + xy dx dy + yy dy^2).
+// A Gaussian as the pixel loops read it; the conic is scaled: alpha = opacity * 2^(xx dx^2 + xy dx dy + yy dy^2).
 struct Local {
     float x, y, xx, xy, yy, opacity;
     float r, g, b, z, inverse_z, unused;
@@ -21,9 +21,9 @@ struct Local {
 struct Prepared {
     const TileTask* task;
     Local* local;
-    float* cull;   // CULL_FIELDS planes for the box test
+    float* cull;  // CULL_FIELDS planes for the box test
     int stride, ready;
-    int* list;     // what the last cull found
+    int* list;  // what the last cull found
 };
 
 static inline Prepared prepared(const TileTask& task, Scratch& scratch) {
@@ -39,15 +39,30 @@ static inline Prepared prepared(const TileTask& task, Scratch& scratch) {
 
 static inline void prepare_one(Prepared& p, int i) {
     const Splat& s = p.task->splats[p.task->ids[i]];
-    const float fields[CULL_FIELDS] = {s.x, s.y, s.conic_xx, 2 * s.conic_xy, s.conic_yy, s.reach2,
-                                       -s.conic_xy / s.conic_yy, -s.conic_xy / s.conic_xx};
+    const float fields[CULL_FIELDS] = {
+        s.x, s.y, s.conic_xx, 2 * s.conic_xy, s.conic_yy, s.reach2, -s.conic_xy / s.conic_yy, -s.conic_xy / s.conic_xx};
     for (int f = 0; f < CULL_FIELDS; f++) p.cull[f * (size_t)p.stride + i] = fields[f];
-    p.local[i] = {s.x, s.y, -0.5f * LOG2_E * s.conic_xx, -LOG2_E * s.conic_xy, -0.5f * LOG2_E * s.conic_yy, s.opacity,
-                  s.r, s.g, s.b, s.z, s.inverse_z, 0};
+    p.local[i] = {s.x,
+                  s.y,
+                  -0.5f * LOG2_E * s.conic_xx,
+                  -LOG2_E * s.conic_xy,
+                  -0.5f * LOG2_E * s.conic_yy,
+                  s.opacity,
+                  s.r,
+                  s.g,
+                  s.b,
+                  s.z,
+                  s.inverse_z,
+                  0};
 }
 
 static void prepare(Prepared& p, int end) {
+    constexpr int AHEAD = 12;
     for (int i = p.ready; i < end; i++) {
+        if (i + AHEAD < p.task->count) {
+            const char* next = (const char*)&p.task->splats[p.task->ids[i + AHEAD]];
+            __builtin_prefetch(next), __builtin_prefetch(next + sizeof(Splat) - 1);
+        }
         if (i < p.task->count)
             prepare_one(p, i);
         else
@@ -62,8 +77,8 @@ static inline Mask touch(const float* c, size_t stride, float x0, float y0, floa
     const Vec yy = load(c + 4 * stride), reach2 = load(c + 5 * stride), zero = set1(0);
     const Vec left = set1(x0) - x, right = set1(x1) - x, top = set1(y0) - y, bottom = set1(y1) - y;
     const Vec dx = min(max(zero, left), right), dy = min(max(zero, top), bottom);  // nearest of the box to the mean
-    const Vec ey = min(max(load(c + 6 * stride) * dx, top), bottom);               // minimum on the facing vertical edge
-    const Vec ex = min(max(load(c + 7 * stride) * dy, left), right);               // and on the horizontal one
+    const Vec ey = min(max(load(c + 6 * stride) * dx, top), bottom);  // minimum on the facing vertical edge
+    const Vec ex = min(max(load(c + 7 * stride) * dy, left), right);  // and on the horizontal one
     const Vec on_vertical = fma(fma(xx, dx, xy2 * ey), dx, yy * ey * ey);
     const Vec on_horizontal = fma(fma(xx, ex, xy2 * dy), ex, yy * dy * dy);
     return ge(reach2, min(on_vertical, on_horizontal));
@@ -179,52 +194,61 @@ struct PixelGradients {
     Vec remaining[2];  // gradient-weighted sum of everything not yet passed
 };
 
-// Add the gradients of one (Gaussian, sub-tile) pair to `row`. pair_gradient: PX extra dL/dw (features), or null.
-static inline void backward_pair(const Local& g, const Pixels& at, PixelGradients& d, Vec transmittance[2], Mask live[2],
-                                 const float* pair_gradient, float* row) {
-    Vec s[12] = {};
-    Mask hit[2];
-    Vec raw[2], alpha[2], weight[2], before[2], dx[2], dy[2];
-    for (int v = 0; v < 2; v++) {
-        raw[v] = raw_alpha(g, at.x[v], at.y[v], dx[v], dy[v]);
-        before[v] = transmittance[v];
-        weight[v] = blend_step(raw[v], transmittance[v], live[v], alpha[v]);
-        hit[v] = gt(weight[v], set1(0));
-    }
-    if (!any(either(hit[0], hit[1]))) return;
-    const float xx = g.xx * (-2 / LOG2_E), xy = g.xy * (-1 / LOG2_E), yy = g.yy * (-2 / LOG2_E);
-    for (int v = 0; v < 2; v++) {
-        Vec value = fma(d.r[v], set1(g.r), d.alpha[v]);  // dL/dw
-        value = fma(d.g[v], set1(g.g), value);
-        value = fma(d.b[v], set1(g.b), value);
-        value = fma(d.depth[v], set1(g.z), value);
-        value = fma(d.inverse_depth[v], set1(g.inverse_z), value);
-        if (pair_gradient) value = value + load(pair_gradient + v * LANES);
-        d.remaining[v] = fnma(weight[v], value, d.remaining[v]);
-        const Vec g_alpha = fma(before[v], value, set1(0) - d.remaining[v] / (set1(1) - alpha[v]));
-        const Vec g_power = zero_unless(hit[v], g_alpha * raw[v]);  // straight through the cap
-        const Vec g_x = g_power * fma(set1(xx), dx[v], set1(xy) * dy[v]);
-        const Vec g_y = g_power * fma(set1(xy), dx[v], set1(yy) * dy[v]);
-        const Vec along = g_power * dx[v];
-        s[0] = s[0] - g_x;
-        s[1] = s[1] - g_y;
-        s[2] = fma(along, dx[v], s[2]);
-        s[3] = fma(along, dy[v], s[3]);
-        s[4] = fma(g_power * dy[v], dy[v], s[4]);
-        s[5] = s[5] + g_power;
-        const Vec by_z = fma(set1(-g.inverse_z * g.inverse_z), d.inverse_depth[v], d.depth[v]);
-        s[6] = fma(weight[v], by_z, s[6]);
-        s[7] = fma(weight[v], d.r[v], s[7]);
-        s[8] = fma(weight[v], d.g[v], s[8]);
-        s[9] = fma(weight[v], d.b[v], s[9]);
-        s[10] = s[10] + abs(g_x);
-        s[11] = s[11] + abs(g_y);
-    }
-    add_sums(s, row);
+// What blending did with one Gaussian at one vector of pixels.
+struct Step {
+    Vec dx, dy, raw, alpha, before, weight;  // before: transmittance in front of it
+    Mask hit;
+};
+
+// Add one vector of pixels to the twelve sums of a GRADIENT_ROW. pair_gradient: extra dL/dw (features), or null.
+static inline void add_gradients(const Local& g, const Step& q, PixelGradients& d, int v, const float* pair_gradient,
+                                 Vec s[12]) {
+    const Vec xx = set1(g.xx * (-2 / LOG2_E)), xy = set1(g.xy * (-1 / LOG2_E)), yy = set1(g.yy * (-2 / LOG2_E));
+    Vec value = fma(d.r[v], set1(g.r), d.alpha[v]);  // dL/dw
+    value = fma(d.g[v], set1(g.g), value);
+    value = fma(d.b[v], set1(g.b), value);
+    value = fma(d.depth[v], set1(g.z), value);
+    value = fma(d.inverse_depth[v], set1(g.inverse_z), value);
+    if (pair_gradient) value = value + load(pair_gradient);
+    d.remaining[v] = fnma(q.weight, value, d.remaining[v]);
+    const Vec g_alpha = fma(q.before, value, set1(0) - d.remaining[v] * reciprocal(set1(1) - q.alpha));
+    const Vec g_power = zero_unless(q.hit, g_alpha * q.raw);  // straight through the cap
+    const Vec g_x = g_power * fma(xx, q.dx, xy * q.dy), g_y = g_power * fma(xy, q.dx, yy * q.dy);
+    const Vec along_x = g_power * q.dx, along_y = g_power * q.dy;
+    s[0] = s[0] - g_x;
+    s[1] = s[1] - g_y;
+    s[2] = fma(along_x, q.dx, s[2]);
+    s[3] = fma(along_x, q.dy, s[3]);
+    s[4] = fma(along_y, q.dy, s[4]);
+    s[5] = s[5] + g_power;
+    s[6] = fma(q.weight, fma(set1(-g.inverse_z * g.inverse_z), d.inverse_depth[v], d.depth[v]), s[6]);
+    s[7] = fma(q.weight, d.r[v], s[7]);
+    s[8] = fma(q.weight, d.g[v], s[8]);
+    s[9] = fma(q.weight, d.b[v], s[9]);
+    s[10] = s[10] + abs(g_x);
+    s[11] = s[11] + abs(g_y);
 }
 
-// Walk a sub-tile front to back again, adding to the rows [count, GRADIENT_ROW] of the tile's list. pair_gradients: PX per
-// pair in the order of blend_subtile<true>, or null.
+// Add the gradients of one (Gaussian, sub-tile) pair to its row.
+static inline void backward_pair(const Local& g, const Pixels& at, PixelGradients& d, Vec transmittance[2],
+                                 Mask live[2], const float* pair_gradient, float* row) {
+    Step steps[2];
+    for (int v = 0; v < 2; v++) {
+        Step& q = steps[v];
+        q.raw = raw_alpha(g, at.x[v], at.y[v], q.dx, q.dy);
+        q.before = transmittance[v];
+        q.weight = blend_step(q.raw, transmittance[v], live[v], q.alpha);
+        q.hit = gt(q.weight, set1(0));
+    }
+    if (!any(either(steps[0].hit, steps[1].hit))) return;
+    Vec sums[12] = {};
+    for (int v = 0; v < 2; v++)
+        add_gradients(g, steps[v], d, v, pair_gradient ? pair_gradient + v * LANES : nullptr, sums);
+    add_sums(sums, row);
+}
+
+// Walk a sub-tile front to back again, adding to the rows [count, GRADIENT_ROW] of the tile's list.
+// pair_gradients: PX per pair in the order of blend_subtile<true>, or null.
 static void backward_subtile(Prepared& p, int px, int py, PixelGradients& d, const float* pair_gradients, float* rows) {
     const Pixels at = pixels(*p.task, px, py);
     Vec transmittance[2] = {set1(1), set1(1)};

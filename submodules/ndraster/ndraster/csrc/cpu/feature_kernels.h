@@ -3,8 +3,8 @@
 
 namespace ndr::cpu::NDR_ISA {
 
-constexpr int ROW_BLOCK = 4;                                             // pairs per pass of the transposed product
-constexpr int PAD = PAIR_BLOCK > ROW_BLOCK ? PAIR_BLOCK : ROW_BLOCK;     // stored pairs are padded to a multiple
+constexpr int ROW_BLOCK = 4;                                          // pairs per pass of the transposed product
+constexpr int PAD = PAIR_BLOCK > ROW_BLOCK ? PAIR_BLOCK : ROW_BLOCK;  // stored pairs are padded to a multiple
 
 // Copy between a sub-tile's PX values and an image plane, leaving out what is outside the image.
 static inline void put_rows(const float* values, float* plane, const TileTask& t, int px, int py) {
@@ -42,6 +42,7 @@ static void feature_block(const Pairs& pairs, const int32_t* ids, const float* f
     for (int k = 0; k < pairs.count; k++) {
         const float* row = features + (size_t)ids[pairs.position[k]] * width;
         const Vec w0 = load(pairs.weight + (size_t)k * PX), w1 = load(pairs.weight + (size_t)k * PX + LANES);
+        __builtin_prefetch(row + CHANNELS);  // the next block's
         for (int c = 0; c < CHANNELS; c++) {
             const Vec f = set1(row[c]);
             sums[c][0] = fma(w0, f, sums[c][0]);
@@ -93,8 +94,8 @@ static void pair_products(const Pairs& pairs, int end, const int32_t* ids, const
     }
 }
 
-// rows [position, stride] += sum over pixels of weight x map gradient, for VECTORS x LANES channels; transposed: the panel's
-// channels as [PX, VECTORS * LANES].
+// rows [position, stride] += sum over pixels of weight x map gradient, for VECTORS x LANES channels; `transposed`:
+// these channels of the panel as [PX, VECTORS * LANES].
 template <int VECTORS>
 static void gradient_block(const Pairs& pairs, int end, const float* transposed, float* rows, size_t stride) {
     for (int k = 0; k < end; k += ROW_BLOCK) {

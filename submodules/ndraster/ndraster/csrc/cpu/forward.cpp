@@ -28,8 +28,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tenso
     const Optional& colors, const Optional& features, at::ArrayRef<double> camera, int64_t width, int64_t height,
     int64_t sh_degree, bool antialiasing, double near, double scale_modifier) {
     const Parameters p = {
-        means,  quats,    scales, opacities, sh, colors, features,
-        make_camera(camera, width, height, sh_degree, antialiasing, near, scale_modifier)};
+        means, quats,  scales,   opacities,
+        sh,    colors, features, make_camera(camera, width, height, sh_degree, antialiasing, near, scale_modifier)};
     check_all(p);
     const ListTensors made = build_lists(p);
     const Lists lists = view(made.splats, made.ids, made.ranges);
@@ -38,21 +38,28 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tenso
     Tensor inverse_depth = at::empty_like(depth), transmittance = at::empty_like(depth);
     Tensor median_ids = at::empty({height, width}, options.dtype(at::kInt));
     Tensor feature_map = p.features ? at::empty({p.feature_width(), height, width}, options) : at::empty({0}, options);
-    const ForwardImages images = {
-        color.data_ptr<float>(),         depth.data_ptr<float>(),         inverse_depth.data_ptr<float>(),
-        transmittance.data_ptr<float>(), median_ids.data_ptr<int32_t>(),  p.features ? p.features->data_ptr<float>() : nullptr,
-        p.feature_width(),               feature_map.data_ptr<float>()};
+    const ForwardImages images = {color.data_ptr<float>(),
+                                  depth.data_ptr<float>(),
+                                  inverse_depth.data_ptr<float>(),
+                                  transmittance.data_ptr<float>(),
+                                  median_ids.data_ptr<int32_t>(),
+                                  p.features ? p.features->data_ptr<float>() : nullptr,
+                                  p.feature_width(),
+                                  feature_map.data_ptr<float>()};
     const Grid grid(p.camera);
     std::vector<Scratch> scratch(at::get_num_threads());
     for_blocks(grid.tiles(), 1, [&](int64_t tile, int64_t, int64_t thread) {
-        const TileTask task = {lists.splats, lists.ids + lists.ranges[tile],
+        const TileTask task = {lists.splats,
+                               lists.ids + lists.ranges[tile],
                                (int)(lists.ranges[tile + 1] - lists.ranges[tile]),
-                               (int)(tile % grid.columns) * TILE, (int)(tile / grid.columns) * TILE,
-                               (int)width, (int)height};
+                               (int)(tile % grid.columns) * TILE,
+                               (int)(tile / grid.columns) * TILE,
+                               (int)width,
+                               (int)height};
         kernels().forward_tile(task, images, scratch[thread]);
     });
-    return {color, depth, inverse_depth, transmittance, feature_map, median_ids, made.radii, made.means2d,
-            made.splats, made.ids, made.ranges};
+    return {color,      depth,        inverse_depth, transmittance, feature_map, median_ids,
+            made.radii, made.means2d, made.splats,   made.ids,      made.ranges};
 }
 
 }  // namespace ndr::cpu

@@ -36,8 +36,8 @@ struct TileTask {
     const Splat* splats;  // all
     const int32_t* ids;   // this tile's, front to back
     int count;
-    int left, top;        // px
-    int width, height;    // px, of the image
+    int left, top;      // px
+    int width, height;  // px, of the image
 };
 
 // Where a tile's pixels go: planes [channels, height, width].

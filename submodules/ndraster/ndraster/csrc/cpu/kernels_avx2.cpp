@@ -21,8 +21,8 @@
 #include "ssim_kernels.h"
 
 namespace ndr::cpu {
-const Kernels avx2_kernels = {"avx2", avx2::LANES, avx2::forward_tile, avx2::backward_tile,
-                                avx2::ssim_forward, avx2::ssim_backward};
+const Kernels avx2_kernels = {
+    "avx2", avx2::LANES, avx2::forward_tile, avx2::backward_tile, avx2::ssim_forward, avx2::ssim_backward};
 }  // namespace ndr::cpu
 
 #ifdef __clang__

@@ -8,7 +8,8 @@
 
 // From here to the end of the file; what was included above stays baseline code, which the linker may share.
 #ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,bmi,bmi2,popcnt"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,bmi,bmi2,popcnt"))), \
+                             apply_to = function)
 #else
 #pragma GCC target("avx512f,avx512dq,avx512bw,avx512vl,avx2,fma,bmi,bmi2,popcnt")
 #endif
@@ -21,8 +22,8 @@
 #include "ssim_kernels.h"
 
 namespace ndr::cpu {
-const Kernels avx512_kernels = {"avx512", avx512::LANES, avx512::forward_tile, avx512::backward_tile,
-                                avx512::ssim_forward, avx512::ssim_backward};
+const Kernels avx512_kernels = {
+    "avx512", avx512::LANES, avx512::forward_tile, avx512::backward_tile, avx512::ssim_forward, avx512::ssim_backward};
 }  // namespace ndr::cpu
 
 #ifdef __clang__

@@ -11,6 +11,10 @@
 #include "ssim_kernels.h"
 
 namespace ndr::cpu {
-const Kernels generic_kernels = {"generic", generic::LANES, generic::forward_tile, generic::backward_tile,
-                                generic::ssim_forward, generic::ssim_backward};
+const Kernels generic_kernels = {"generic",
+                                 generic::LANES,
+                                 generic::forward_tile,
+                                 generic::backward_tile,
+                                 generic::ssim_forward,
+                                 generic::ssim_backward};
 }  // namespace ndr::cpu

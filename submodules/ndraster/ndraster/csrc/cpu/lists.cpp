@@ -1,7 +1,8 @@
-// Projection, one depth sort of the visible Gaussians, and binning in depth order: the lists of all tiles come out sorted
-// without sorting (tile, Gaussian) pairs, and the same for any number of threads.
+// Projection, one depth sort of the visible Gaussians, and binning in depth order: the lists of all tiles come out
+// sorted without sorting (tile, Gaussian) pairs, and the same for any number of threads.
 #include "lists.h"
 
+#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <utility>
@@ -16,13 +17,15 @@ namespace {
 
 struct TileRect {
     uint16_t left, top, right, bottom;  // right and bottom excluded
+    float half_width;                   // px, of the reach
 };
 
-// Tiles that the box of a splat can reach; a pixel's slack absorbs rounding, `touches` decides.
+// Tiles that the box of a splat can reach; a pixel's slack absorbs rounding.
 TileRect tile_rect(const Splat& s, const Extent& e, const Grid& grid) {
     const auto tile = [](float px, int limit) { return (uint16_t)clamp_to(std::floor(px / TILE), 0, (float)limit); };
     return {tile(s.x - e.half_width - 1, grid.columns), tile(s.y - e.half_height - 1, grid.rows),
-            tile(s.x + e.half_width + 1 + TILE, grid.columns), tile(s.y + e.half_height + 1 + TILE, grid.rows)};
+            tile(s.x + e.half_width + 1 + TILE, grid.columns), tile(s.y + e.half_height + 1 + TILE, grid.rows),
+            e.half_width};
 }
 
 void view_color(const Parameters& p, int64_t i, Splat& s) {
@@ -47,10 +50,9 @@ std::vector<TileRect> project_all(const Parameters& p, const Grid& grid, ListTen
         for (int64_t i = begin; i < end; i++) {
             Splat s = {};
             Extent e = {};
-            const bool visible =
-                project(p.camera, means + 3 * i, quats + 4 * i, scales + 3 * i, opacities[i], s, e);
+            const bool visible = project(p.camera, means + 3 * i, quats + 4 * i, scales + 3 * i, opacities[i], s, e);
             if (visible) view_color(p, i, s);
-            rects[i] = visible ? tile_rect(s, e, grid) : TileRect{0, 0, 0, 0};
+            rects[i] = visible ? tile_rect(s, e, grid) : TileRect{};
             radii[i] = visible ? e.radius : 0;
             means2d[2 * i] = visible ? s.x : 0, means2d[2 * i + 1] = visible ? s.y : 0;
             splats[i] = s;
@@ -82,11 +84,34 @@ std::vector<uint32_t> depth_order(const Splat* splats, const std::vector<TileRec
     return order;
 }
 
+// The ellipse a splat reaches, relative to its mean, a little widened against rounding.
+struct Reach {
+    const Splat& s;
+    float half_width;
+
+    // Its columns within rows top .. bottom; false: it does not reach them. `touches` for a row of tiles at once.
+    bool columns(float top, float bottom, float& left, float& right) const {
+        const float at_right = -s.conic_xy / s.conic_yy * half_width;  // row of the rightmost point
+        return edge(std::clamp(at_right, top, bottom), at_right, 1, right) &&
+               edge(std::clamp(-at_right, top, bottom), -at_right, -1, left);
+    }
+
+    // The rightmost (side 1) or leftmost (-1) column in row dy, the row nearest to that of the extreme point.
+    bool edge(float dy, float extreme, float side, float& column) const {
+        column = side * half_width;
+        if (dy == extreme) return true;
+        const float b = s.conic_xy * dy;
+        const float under = b * b - s.conic_xx * (s.conic_yy * dy * dy - s.reach2) + 1e-6f * b * b;
+        if (!(under >= 0)) return false;
+        column = std::clamp((side * std::sqrt(under) - b) / s.conic_xx, -half_width, half_width);
+        return true;
+    }
+};
+
 // Blocks of consecutive Gaussians in depth order, binned independently of each other.
 struct Block {
     std::vector<uint32_t> tiles;   // of its instances, Gaussian by Gaussian
     std::vector<uint32_t> counts;  // per tile; later: where the block's next entry of that tile goes
-    int64_t first_instance = 0;
 };
 
 class Binning {
@@ -106,10 +131,7 @@ class Binning {
             for (int64_t k = begin; k < end; k++) counts[order_[k]] = count_one(order_[k], block);
         });
         int64_t total = 0;
-        for (Block& block : blocks_) {
-            block.first_instance = total;
-            total += block.tiles.size();
-        }
+        for (const Block& block : blocks_) total += block.tiles.size();
         return total;
     }
 
@@ -127,17 +149,17 @@ class Binning {
         ranges[grid_.tiles()] = next;
     }
 
-    void scatter(const int32_t* counts, int32_t* ids, int32_t* entries, int32_t* first) {
+    // first: of each Gaussian's instances, in the order of Gaussians.
+    void scatter(const int32_t* counts, const int32_t* first, int32_t* ids, int32_t* entries) {
         for_blocks(order_.size(), grain_, [&](int64_t begin, int64_t end, int64_t) {
             Block& block = blocks_[begin / grain_];
-            int64_t instance = block.first_instance, i = 0;
+            const uint32_t* tile = block.tiles.data();
             for (int64_t k = begin; k < end; k++) {
                 const uint32_t id = order_[k];
-                first[id] = (int32_t)instance;
-                for (int c = counts[id]; c > 0; c--, instance++) {
-                    const uint32_t entry = block.counts[block.tiles[i++]]++;
+                for (int c = 0; c < counts[id]; c++) {
+                    const uint32_t entry = block.counts[*tile++]++;
                     ids[entry] = (int32_t)id;
-                    entries[instance] = (int32_t)entry;
+                    entries[first[id] + c] = (int32_t)entry;
                 }
             }
         });
@@ -145,16 +167,21 @@ class Binning {
 
   private:
     int count_one(uint32_t id, Block& block) const {
+        const TileRect& rect = rects_[id];
         const Splat& s = splats_[id];
-        const TileRect& r = rects_[id];
+        const Reach reach = {s, std::min(1e9f, 1.001f * rect.half_width + 0.05f)};
         const size_t before = block.tiles.size();
-        for (int y = r.top; y < r.bottom; y++)
-            for (int x = r.left; x < r.right; x++) {
-                if (!touches(s, x * TILE, y * TILE, TILE, TILE)) continue;
+        for (int y = rect.top; y < rect.bottom; y++) {
+            float left, right;
+            if (!reach.columns(y * TILE + 0.5f - s.y, (y + 1) * TILE - 0.5f - s.y, left, right)) continue;
+            const int begin = std::max(rect.left + 0, (int)std::ceil((left + s.x + 0.5f) / TILE) - 1);
+            const int end = std::min(rect.right + 0, (int)std::floor((right + s.x - 0.5f) / TILE) + 1);
+            for (int x = begin; x < end; x++) {
                 const uint32_t tile = (uint32_t)(y * grid_.columns + x);
                 block.tiles.push_back(tile);
                 block.counts[tile]++;
             }
+        }
         return (int)(block.tiles.size() - before);
     }
 
@@ -191,8 +218,13 @@ Camera make_camera(at::ArrayRef<double> numbers, int64_t width, int64_t height, 
 Lists view(const at::Tensor& splats, const at::Tensor& ids, const at::Tensor& ranges) {
     const int64_t n = splats.size(0), m = (ids.numel() - 2 * n) / 2;
     const int32_t* data = ids.data_ptr<int32_t>();
-    return {reinterpret_cast<const Splat*>(splats.data_ptr<float>()), data, data + m, data + 2 * m, data + 2 * m + n,
-            ranges.data_ptr<int64_t>(), m};
+    return {reinterpret_cast<const Splat*>(splats.data_ptr<float>()),
+            data,
+            data + m,
+            data + 2 * m,
+            data + 2 * m + n,
+            ranges.data_ptr<int64_t>(),
+            m};
 }
 
 ListTensors build_lists(const Parameters& p) {
@@ -209,13 +241,14 @@ ListTensors build_lists(const Parameters& p) {
     Binning binning(splats, rects, depth_order(splats, rects), grid);
     std::vector<int32_t> counts(n, 0);
     const int64_t m = binning.count(counts.data());
-    TORCH_CHECK(m < INT32_MAX, "ndraster: ", m, " (Gaussian, tile) pairs; expected below 2^31: fewer or smaller Gaussians");
+    TORCH_CHECK(m < INT32_MAX, "ndraster: ", m,
+                " (Gaussian, tile) pairs; expected below 2^31: use fewer or smaller Gaussians");
     binning.place(out.ranges.data_ptr<int64_t>());
     out.ids = at::empty({2 * m + 2 * n}, ints);
-    int32_t* data = out.ids.data_ptr<int32_t>();
-    std::memset(data + 2 * m, 0, n * sizeof(int32_t));
-    std::memcpy(data + 2 * m + n, counts.data(), n * sizeof(int32_t));
-    binning.scatter(counts.data(), data, data + m, data + 2 * m);
+    int32_t *ids = out.ids.data_ptr<int32_t>(), *entries = ids + m, *first = entries + m;
+    std::exclusive_scan(counts.begin(), counts.end(), first, 0);
+    std::memcpy(first + n, counts.data(), n * sizeof(int32_t));
+    binning.scatter(counts.data(), first, ids, entries);
     return out;
 }
 

@@ -30,15 +30,15 @@ struct Grid {
     int tiles() const { return columns * rows; }
 };
 
-// Views into the tensors handed from forward to backward. An instance is one Gaussian in one tile; instances are numbered
-// Gaussian by Gaussian, and each has one entry in a tile's list.
+// Views into the tensors handed from forward to backward. An instance is one Gaussian in one tile; instances are
+// numbered Gaussian by Gaussian, and each has one entry in a tile's list.
 struct Lists {
-    const Splat* splats;        // [N]
-    const int32_t* ids;         // [M] Gaussian of each entry, tile by tile, front to back
-    const int32_t* entries;     // [M] entry of each instance, ascending within a Gaussian
-    const int32_t* first;       // [N] first instance of each Gaussian
-    const int32_t* counts;      // [N] its number of instances
-    const int64_t* ranges;      // [tiles + 1] first entry of each tile
+    const Splat* splats;     // [N]
+    const int32_t* ids;      // [M] Gaussian of each entry, tile by tile, front to back
+    const int32_t* entries;  // [M] entry of each instance, ascending within a Gaussian
+    const int32_t* first;    // [N] first instance of each Gaussian
+    const int32_t* counts;   // [N] its number of instances
+    const int64_t* ranges;   // [tiles + 1] first entry of each tile
     int64_t instances;
 };
 

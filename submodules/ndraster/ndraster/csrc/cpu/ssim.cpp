@@ -19,8 +19,9 @@ void for_bands(const Tensor& image, const Tensor& target, const Work& work) {
     for_blocks(planes * bands, 1, [&](int64_t index, int64_t, int64_t thread) {
         const int64_t offset = index / bands * height * width;
         const int first = (int)(index % bands) * BAND_ROWS;
-        const SsimBand band = {image.data_ptr<float>() + offset, target.data_ptr<float>() + offset, width, height, first,
-                               std::min(height, first + BAND_ROWS)};
+        const SsimBand band = {
+            image.data_ptr<float>() + offset,   target.data_ptr<float>() + offset, width, height, first,
+            std::min(height, first + BAND_ROWS)};
         work(band, offset, index, thread);
     });
 }
@@ -30,7 +31,7 @@ void for_bands(const Tensor& image, const Tensor& target, const Work& work) {
 std::tuple<Tensor, Tensor> ssim_forward(const Tensor& image, const Tensor& target, bool want_gradient) {
     const int64_t pixels = image.numel();
     Tensor partials = at::empty({0}, image.options());
-    if (want_gradient) partials = at::empty({3, image.size(0), image.size(1), image.size(2), image.size(3)}, image.options());
+    if (want_gradient) partials = image.new_empty({3, image.size(0), image.size(1), image.size(2), image.size(3)});
     const int64_t bands = (image.size(2) + BAND_ROWS - 1) / BAND_ROWS;
     std::vector<double> sums(image.size(0) * image.size(1) * bands, 0.0);
     std::vector<Scratch> scratch(at::get_num_threads());

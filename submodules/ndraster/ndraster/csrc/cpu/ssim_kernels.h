@@ -6,8 +6,9 @@ namespace ndr::cpu::NDR_ISA {
 constexpr int TAPS = 11, HALF = TAPS / 2;
 constexpr float SSIM_C1 = 0.01f * 0.01f, SSIM_C2 = 0.03f * 0.03f;
 // exp(-k^2 / 4.5), normalised (sigma 1.5 px)
-constexpr float WINDOW[TAPS] = {0.00102838008f, 0.00759875814f, 0.0360007721f, 0.10936069f, 0.213005538f, 0.266011725f,
-                                0.213005538f,  0.10936069f,    0.0360007721f, 0.00759875814f, 0.00102838008f};
+constexpr float WINDOW[TAPS] = {0.00102838008f, 0.00759875814f, 0.0360007721f, 0.10936069f,
+                                0.213005538f,   0.266011725f,   0.213005538f,  0.10936069f,
+                                0.0360007721f,  0.00759875814f, 0.00102838008f};
 
 // Horizontally blurred rows of `fields` images around the current row, in a ring of TAPS rows.
 struct Ring {
@@ -112,7 +113,8 @@ static double ssim_forward(const SsimBand& b, float* const partials[3], Scratch&
 static void feed_partials(const Ring& ring, const SsimBand& b, const float* const partials[3], int y) {
     if (y < 0 || y >= b.height) return zero_row(ring, y);
     for (int f = 0; f < 3; f++)
-        memcpy(ring.source + (size_t)f * ring.stride + HALF, partials[f] + (size_t)y * b.width, b.width * sizeof(float));
+        memcpy(ring.source + (size_t)f * ring.stride + HALF, partials[f] + (size_t)y * b.width,
+               b.width * sizeof(float));
     blur_row(ring, y, b.width);
 }
 
@@ -129,7 +131,8 @@ static void ssim_backward(const SsimBand& b, const float* const partials[3], flo
             const bool whole = x + LANES <= b.width;
             float i[LANES] = {}, t[LANES] = {};
             if (!whole)
-                memcpy(i, image + x, (b.width - x) * sizeof(float)), memcpy(t, target + x, (b.width - x) * sizeof(float));
+                memcpy(i, image + x, (b.width - x) * sizeof(float)),
+                    memcpy(t, target + x, (b.width - x) * sizeof(float));
             const Vec p1 = blur_column(ring, y, 1, x), p2 = blur_column(ring, y, 2, x);
             Vec g = blur_column(ring, y, 0, x);
             g = fma(set1(2) * load(whole ? image + x : i), p1, g);

@@ -84,14 +84,15 @@ static const float* get_panel(const BackwardImages& b, const TileTask& task, int
     for (int c = 0; c < b.feature_width; c++) {
         get_rows(b.g_feature_map + c * plane, panel + (size_t)c * PX, task, px, py);
         if (remaining)
-            get_gradient(b.g_feature_map + c * plane, b.feature_map + c * plane, false, unused, remaining, task, px, py);
+            get_gradient(b.g_feature_map + c * plane, b.feature_map + c * plane, false, unused, remaining, task, px,
+                         py);
     }
     return panel;
 }
 
 // Feature gradients of a sub-tile; -> what they add to dL/dw of each pair (null unless geometry follows them).
-static const float* feature_subtile(Prepared& p, const BackwardImages& b, int px, int py, PixelGradients& d, float* rows,
-                                    size_t stride, Scratch& scratch) {
+static const float* feature_subtile(Prepared& p, const BackwardImages& b, int px, int py, PixelGradients& d,
+                                    float* rows, size_t stride, Scratch& scratch) {
     const TileTask& task = *p.task;
     Pairs pairs = stored_pairs(task, scratch);
     blend_subtile<true>(p, px, py, &pairs);

@@ -23,6 +23,8 @@ static inline Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
 static inline Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 static inline Vec abs(Vec a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
 
+static inline Vec reciprocal(Vec a) { return set1(1) / a; }
+
 static inline Mask ge(Vec a, Vec b) { return _mm256_cmp_ps(a, b, _CMP_GE_OQ); }
 static inline Mask gt(Vec a, Vec b) { return _mm256_cmp_ps(a, b, _CMP_GT_OQ); }
 static inline Mask both(Mask a, Mask b) { return _mm256_and_ps(a, b); }
@@ -42,7 +44,9 @@ static inline int append(int* out, int first, Mask m) {
     return count;
 }
 
-static inline Vec fold4(Vec a, Vec b, Vec c, Vec d) { return _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d)); }
+static inline Vec fold4(Vec a, Vec b, Vec c, Vec d) {
+    return _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
+}
 
 static inline void add_sums(const Vec s[12], float* row) {
     const Vec u0 = fold4(s[0], s[1], s[2], s[3]), u1 = fold4(s[4], s[5], s[6], s[7]);

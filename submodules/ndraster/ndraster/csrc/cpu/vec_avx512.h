@@ -23,6 +23,11 @@ static inline Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
 static inline Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }  // b if a is NaN
 static inline Vec abs(Vec a) { return _mm512_abs_ps(a); }
 
+static inline Vec reciprocal(Vec a) {  // to the last bit or two
+    const Vec r = _mm512_rcp14_ps(a);
+    return fma(r, fnma(a, r, set1(1)), r);
+}
+
 static inline Mask ge(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_GE_OQ); }
 static inline Mask gt(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ); }
 static inline Mask both(Mask a, Mask b) { return a & b; }

@@ -24,6 +24,8 @@ static inline void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
 static inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 static inline Vec fnma(Vec a, Vec b, Vec c) { return c - a * b; }
 
+static inline Vec reciprocal(Vec a) { return set1(1) / a; }
+
 static inline Mask ge(Vec a, Vec b) { return (Mask)(a >= b); }
 static inline Mask gt(Vec a, Vec b) { return (Mask)(a > b); }
 static inline Mask both(Mask a, Mask b) { return a & b; }

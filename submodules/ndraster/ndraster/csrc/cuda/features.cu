@@ -1,12 +1,13 @@
 // Feature maps of any width as matrix products per tile: map [256 x D] = W [256 x K] F [K x D], and dF = W^T dmap.
-// W is made once per batch of 32 Gaussians in shared memory; D is walked in slices of 64 channels (grid dimension y).
+// W is made once per batch of 32 Gaussians in shared memory; D is walked in slices of 32 or 64 channels (grid dimension y).
 #include "cuda/common.cuh"
 
 namespace ndr {
 namespace {
 
 constexpr int BATCH = 32;   // Gaussians whose weights are in shared memory
-constexpr int SLICE = 64;   // channels a block handles
+constexpr int WIDE = 64;    // channels a block handles, if there are that many
+constexpr int NARROW = 32;
 
 struct WeightState {
     float transmittance = 1;
@@ -44,18 +45,20 @@ __device__ size_t pixel_offset(const TileLists& lists, int tile, int p, bool& in
     return size_t(pixel.y) * lists.width + pixel.x;
 }
 
-// A thread owns 8 pixels x 8 channels of the product: pixels 4*lane + {0..3} and 128 more, channels 8*warp + {0..7}.
+// A thread owns 8 pixels x SLICE/8 channels of the product: pixels 4*lane + {0..3} and 128 more, the warp's channels.
+template <int SLICE>
 __global__ void __launch_bounds__(TILE_PIXELS)
 feature_blend_kernel(TileLists lists, const float* features, int width, float* map) {
     __shared__ SplatBatch<BATCH> batch;
     __shared__ __align__(16) float w[BATCH][TILE_PIXELS];
     __shared__ __align__(16) float rows[BATCH][SLICE];
+    constexpr int CHANNELS = SLICE / 8;
     const PixelOfThread pixel(lists, blockIdx.x, threadIdx.x);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, first = blockIdx.y * SLICE;
     const int2 range = lists.ranges[blockIdx.x];
     WeightState state;
     state.done = !pixel.inside;
-    float sums[8][8] = {};
+    float sums[8][CHANNELS] = {};
     for (int start = range.x; start < range.y; start += BATCH) {
         if (__syncthreads_and(state.done)) break;
         const int size = min(BATCH, range.y - start);
@@ -70,14 +73,16 @@ feature_blend_kernel(TileLists lists, const float* features, int width, float* m
         for (int j = 0; j < size; j++) {
             const float4 w0 = reinterpret_cast<const float4*>(w[j])[lane];
             const float4 w1 = reinterpret_cast<const float4*>(w[j])[32 + lane];
-            const float4 f0 = reinterpret_cast<const float4*>(rows[j])[2 * warp];
-            const float4 f1 = reinterpret_cast<const float4*>(rows[j])[2 * warp + 1];
             const float ws[8] = {w0.x, w0.y, w0.z, w0.w, w1.x, w1.y, w1.z, w1.w};
-            const float fs[8] = {f0.x, f0.y, f0.z, f0.w, f1.x, f1.y, f1.z, f1.w};
 #pragma unroll
-            for (int p = 0; p < 8; p++)
+            for (int q = 0; q < CHANNELS / 4; q++) {
+                const float4 f = reinterpret_cast<const float4*>(rows[j] + CHANNELS * warp)[q];
 #pragma unroll
-                for (int c = 0; c < 8; c++) sums[p][c] += ws[p] * fs[c];
+                for (int p = 0; p < 8; p++) {
+                    sums[p][4 * q] += ws[p] * f.x, sums[p][4 * q + 1] += ws[p] * f.y;
+                    sums[p][4 * q + 2] += ws[p] * f.z, sums[p][4 * q + 3] += ws[p] * f.w;
+                }
+            }
         }
     }
     const size_t area = size_t(lists.width) * lists.height;
@@ -88,9 +93,10 @@ feature_blend_kernel(TileLists lists, const float* features, int width, float* m
         const int x = at % lists.width, room = inside ? min(4, lists.width - x) : 0;
         const bool whole = room == 4 && lists.width % 4 == 0;
 #pragma unroll
-        for (int c = 0; c < 8; c++) {
-            if (first + 8 * warp + c >= width) break;
-            float* out = map + (first + 8 * warp + c) * area + at;
+        for (int c = 0; c < CHANNELS; c++) {
+            const int channel = first + CHANNELS * warp + c;
+            if (channel >= width) break;
+            float* out = map + channel * area + at;
             if (whole)
                 *reinterpret_cast<float4*>(out) =
                     make_float4(sums[4 * half][c], sums[4 * half + 1][c], sums[4 * half + 2][c], sums[4 * half + 3][c]);
@@ -102,14 +108,16 @@ feature_blend_kernel(TileLists lists, const float* features, int width, float* m
     }
 }
 
-// A warp owns 4 Gaussians of the batch, a lane 2 channels: no sums across threads, one reduction per
+// A warp owns 4 Gaussians of the batch, a lane SLICE/32 channels: no sums across threads, one reduction per
 // (Gaussian, channel, tile).
+template <int SLICE>
 __global__ void __launch_bounds__(TILE_PIXELS)
 feature_gradient_kernel(TileLists lists, const float* g_map, int width, float* g_features) {
     extern __shared__ __align__(16) float shared[];
     float(*w)[TILE_PIXELS] = reinterpret_cast<float(*)[TILE_PIXELS]>(shared);
     float(*g)[SLICE] = reinterpret_cast<float(*)[SLICE]>(shared + BATCH * TILE_PIXELS);
     __shared__ SplatBatch<BATCH> batch;
+    constexpr int PER_LANE = SLICE / 32;
     const PixelOfThread pixel(lists, blockIdx.x, threadIdx.x);
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, first = blockIdx.y * SLICE;
     const int2 range = lists.ranges[blockIdx.x];
@@ -127,47 +135,60 @@ feature_gradient_kernel(TileLists lists, const float* g_map, int width, float* g
         __syncthreads();
         batch_weights(batch, size, pixel, state, w);
         __syncthreads();
-        float sums[4][2] = {};
+        float sums[4][PER_LANE] = {};
         for (int p = 0; p < TILE_PIXELS; p += 4) {
             float4 ws[4];
 #pragma unroll
             for (int j = 0; j < 4; j++) ws[j] = *reinterpret_cast<const float4*>(&w[4 * warp + j][p]);
 #pragma unroll
             for (int q = 0; q < 4; q++) {
-                const float g0 = g[p + q][lane ^ ((p + q) & 31)], g1 = g[p + q][(lane + 32) ^ ((p + q) & 31)];
 #pragma unroll
-                for (int j = 0; j < 4; j++) {
-                    const float weight = reinterpret_cast<const float*>(&ws[j])[q];
-                    sums[j][0] += weight * g0, sums[j][1] += weight * g1;
+                for (int c = 0; c < PER_LANE; c++) {
+                    const float gradient = g[p + q][(lane + 32 * c) ^ ((p + q) & 31)];
+#pragma unroll
+                    for (int j = 0; j < 4; j++)
+                        sums[j][c] += reinterpret_cast<const float*>(&ws[j])[q] * gradient;
                 }
             }
         }
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             if (4 * warp + j >= size) break;
-            float* row = g_features + size_t(batch.id[4 * warp + j]) * width + first;
-            if (first + lane < width && sums[j][0] != 0) atomicAdd(row + lane, sums[j][0]);
-            if (first + lane + 32 < width && sums[j][1] != 0) atomicAdd(row + lane + 32, sums[j][1]);
+            float* row = g_features + size_t(batch.id[4 * warp + j]) * width;
+#pragma unroll
+            for (int c = 0; c < PER_LANE; c++) {
+                const int channel = first + 32 * c + lane;
+                if (channel < width && sums[j][c] != 0) atomicAdd(row + channel, sums[j][c]);
+            }
         }
     }
+}
+
+template <int SLICE>
+void launch_gradient(const TileLists& lists, const float* g_map, int width, float* g_features, cudaStream_t stream) {
+    constexpr int BYTES = (BATCH + SLICE) * TILE_PIXELS * sizeof(float);
+    const auto kernel = feature_gradient_kernel<SLICE>;
+    C10_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES));
+    const dim3 grid(lists.tiles_x * lists.tiles_y, blocks_for(width, SLICE));
+    kernel<<<grid, TILE_PIXELS, BYTES, stream>>>(lists, g_map, width, g_features);
+    C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
 }  // namespace
 
 void launch_feature_blend(const TileLists& lists, const float* features, int feature_width, float* feature_map,
                           cudaStream_t stream) {
-    const dim3 grid(lists.tiles_x * lists.tiles_y, blocks_for(feature_width, SLICE));
-    feature_blend_kernel<<<grid, TILE_PIXELS, 0, stream>>>(lists, features, feature_width, feature_map);
+    const int slice = feature_width <= NARROW ? NARROW : WIDE;
+    const auto kernel = slice == NARROW ? feature_blend_kernel<NARROW> : feature_blend_kernel<WIDE>;
+    const dim3 grid(lists.tiles_x * lists.tiles_y, blocks_for(feature_width, slice));
+    kernel<<<grid, TILE_PIXELS, 0, stream>>>(lists, features, feature_width, feature_map);
     C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
 
 void launch_feature_gradient(const TileLists& lists, const float* g_feature_map, int feature_width, float* g_features,
                              cudaStream_t stream) {
-    constexpr int BYTES = (BATCH + SLICE) * TILE_PIXELS * sizeof(float);
-    C10_CUDA_CHECK(cudaFuncSetAttribute(feature_gradient_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES));
-    const dim3 grid(lists.tiles_x * lists.tiles_y, blocks_for(feature_width, SLICE));
-    feature_gradient_kernel<<<grid, TILE_PIXELS, BYTES, stream>>>(lists, g_feature_map, feature_width, g_features);
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
+    const auto launch = feature_width <= NARROW ? launch_gradient<NARROW> : launch_gradient<WIDE>;
+    launch(lists, g_feature_map, feature_width, g_features, stream);
 }
 
 }  // namespace ndr

@@ -1,0 +1,163 @@
+"""Times of the CPU backend: per tile, against the PyTorch reference on the same threads, and the fused SSIM.
+
+    python benchmarks/cpu_backend.py                     # prints a table, writes benchmarks/results/cpu_backend.json
+
+The scene is synthetic: 100 000 anisotropic log-normal Gaussians over 800x800 pixels, about 300 in a tile's list. The
+reference does the same work in strips, each with its own backward pass, because its whole graph would not fit in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import ndraster
+import torch
+from ndraster import reference
+from ndraster.constants import TILE
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.results_io import Figure, write_results
+from utils.progress import say
+
+SIZE_PX = 800
+FOCAL_PX = 880.0
+SPREAD_PX = 4.6  # median standard deviation on screen
+STRIP_PX = 32  # rows the reference blends at a time
+NAMES = ("means", "quats_wxyz", "scales", "opacities", "sh")
+
+
+def synthetic_scene(count: int) -> tuple[ndraster.Gaussians, ndraster.PinholeCamera]:
+    """Gaussians that fill the view between depths 2 and 6; half of them faint, half of any opacity."""
+    generator = torch.Generator().manual_seed(0)
+    uniform = torch.rand(count, 6, generator=generator)
+    z = uniform[:, 2] * 4 + 2
+    across = (uniform[:, :2] - 0.5) * 1.1 * SIZE_PX / FOCAL_PX * z[:, None]
+    scales = torch.exp(torch.randn(count, 3, generator=generator) * 0.7) * (SPREAD_PX / FOCAL_PX) * z[:, None]
+    faint, any_opacity = uniform[:, 4] * 0.15 + 0.02, uniform[:, 4] * 0.9 + 0.1
+    cloud = ndraster.Gaussians(
+        means=torch.cat([across, z[:, None]], 1),
+        quats_wxyz=torch.nn.functional.normalize(torch.randn(count, 4, generator=generator), dim=-1),
+        scales=scales,
+        opacities=torch.where(uniform[:, 5] < 0.5, faint, any_opacity),
+        sh=torch.randn(count, 16, 3, generator=generator) * 0.2,
+    )
+    centre = SIZE_PX / 2
+    return cloud, ndraster.PinholeCamera(torch.eye(4), FOCAL_PX, FOCAL_PX, centre, centre, SIZE_PX, SIZE_PX)
+
+
+def seconds(work: Callable[[], object], rounds: int) -> float:
+    """Median wall-clock time after one warm-up call."""
+    work()
+    times = []
+    for _ in range(rounds):
+        start = perf_counter()
+        work()
+        times.append(perf_counter() - start)
+    return median(times)
+
+
+def leaves(cloud: ndraster.Gaussians, width: int = 0) -> ndraster.Gaussians:
+    """A copy that asks for gradients, with random features of the given width."""
+    copy = replace(cloud, **{name: getattr(cloud, name).clone().requires_grad_(True) for name in NAMES})
+    return replace(copy, features=torch.randn(len(cloud.means), width).requires_grad_(True)) if width else copy
+
+
+def forward_backward(cloud: ndraster.Gaussians, view: ndraster.PinholeCamera, gradient: Tensor) -> None:
+    """One training-like step of the CPU backend, colour or features by the gradient's channels."""
+    output = ndraster.rasterize(cloud, view, backend="cpu")
+    (output.color if cloud.features is None else output.features).backward(gradient)
+
+
+def reference_forward_backward(cloud: ndraster.Gaussians, view: ndraster.PinholeCamera, gradient: Tensor) -> None:
+    """The same on the reference: project once, blend and differentiate strip by strip, then back through projection."""
+    projected = reference.project(cloud, view, ndraster.Settings())
+    names = ("means2d", "conics", "opacities", "depths", "colors")
+    held = projected._replace(**{name: getattr(projected, name).detach().requires_grad_(True) for name in names})
+    probe = torch.zeros(len(cloud.means), 4, requires_grad=True)
+    for top in range(0, view.height, STRIP_PX):
+        strip = replace(view, height=min(STRIP_PX, view.height - top))
+        shifted = held._replace(means2d=held.means2d - held.means2d.new_tensor([0.0, top]))
+        images = reference.blend(shifted, None, probe, strip, False)
+        images.color.backward(gradient[:, top : top + strip.height])
+    pairs = [(getattr(projected, name), getattr(held, name).grad) for name in names]
+    pairs = [(value, grad) for value, grad in pairs if grad is not None and value.requires_grad]
+    torch.autograd.backward(*zip(*pairs, strict=True))
+
+
+def disagreement(a: ndraster.Gaussians, b: ndraster.Gaussians) -> float:
+    """Largest relative distance between the gradients of two copies of a cloud."""
+    grads = [(getattr(a, name).grad, getattr(b, name).grad) for name in NAMES]
+    return max(((x - y).norm() / y.norm()).item() for x, y in grads)
+
+
+def rasterizer_figures(cloud: ndraster.Gaussians, view: ndraster.PinholeCamera, threads: int) -> list[Figure]:
+    tiles = (view.width // TILE) * (view.height // TILE)
+    gradient = torch.randn(3, view.height, view.width)
+    with torch.no_grad():
+        forward = seconds(lambda: ndraster.rasterize(cloud, view, backend="cpu"), 11)
+    ours = leaves(cloud)
+    both = seconds(lambda: forward_backward(ours, view, gradient), 7)
+    once, right = leaves(cloud), leaves(cloud)
+    forward_backward(once, view, gradient)
+    start = perf_counter()
+    reference_forward_backward(right, view, gradient)
+    slow = perf_counter() - start
+    return [
+        Figure("cpu.threads", threads, ""),
+        Figure("cpu.gaussians", len(cloud.means), ""),
+        Figure("cpu.forward_us_per_tile_core", forward * threads / tiles * 1e6, "us"),
+        Figure("cpu.forward", forward * 1e3, "ms"),
+        Figure("cpu.forward_backward", both * 1e3, "ms"),
+        Figure("cpu.reference_forward_backward", slow * 1e3, "ms"),
+        Figure("cpu.vs_reference", slow / both, "x"),
+        Figure("cpu.gradient_disagreement", disagreement(once, right), "relative"),
+    ]
+
+
+def feature_figures(cloud: ndraster.Gaussians, view: ndraster.PinholeCamera, width: int) -> list[Figure]:
+    given = leaves(cloud, width)
+    gradient = torch.randn(width, view.height, view.width)
+    with torch.no_grad():
+        forward = seconds(lambda: ndraster.rasterize(given, view, backend="cpu"), 3)
+    both = seconds(lambda: forward_backward(given, view, gradient), 3)
+    return [
+        Figure(f"cpu.c{width}.forward", forward * 1e3, "ms"),
+        Figure(f"cpu.c{width}.forward_backward", both * 1e3, "ms"),
+    ]
+
+
+def ssim_figures() -> list[Figure]:
+    image, target = torch.rand(3, SIZE_PX, SIZE_PX, requires_grad=True), torch.rand(3, SIZE_PX, SIZE_PX)
+    fused = seconds(lambda: ndraster.ssim(image, target, backend="cpu").backward(), 9)
+    plain = seconds(lambda: ndraster.ssim(image, target, backend="reference").backward(), 3)
+    return [Figure("cpu.ssim", fused * 1e3, "ms"), Figure("cpu.ssim_vs_torch", plain / fused, "x")]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=2, help="threads for both sides")
+    parser.add_argument("--gaussians", type=int, default=100_000)
+    parser.add_argument("--feature_widths", type=int, nargs="*", default=[16, 128], help="also time these")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(0)
+    cloud, view = synthetic_scene(args.gaussians)
+    figures = rasterizer_figures(cloud, view, args.threads)
+    for width in args.feature_widths:
+        figures += feature_figures(cloud, view, width)
+    figures += ssim_figures()
+    for figure in figures:
+        say(f"{figure.figure:34}{figure.value:14.6g} {figure.unit}")
+    say(f"written: {write_results('cpu_backend', figures)}")
+
+
+if __name__ == "__main__":
+    main()

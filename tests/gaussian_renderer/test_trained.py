@@ -1,0 +1,54 @@
+"""Opening a model folder: which iteration, which decoder, and what is wrong with it."""
+
+import pytest
+
+from arguments import ModelParams
+from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
+from gaussian_renderer.trained import choose_device, open_trained, resolve_iteration
+from tests.blobs import write_blob_run
+from utils.errors import UserError
+
+
+def touch_iterations(folder, *iterations):
+    for iteration in iterations:
+        path = folder / "point_cloud" / f"iteration_{iteration}" / "point_cloud.ply"
+        path.parent.mkdir(parents=True)
+        path.touch()
+
+
+def test_the_latest_iteration_is_the_largest_number(tmp_path):
+    touch_iterations(tmp_path, 7000, 30000, 900)
+    assert resolve_iteration(tmp_path, -1) == 30000
+    assert resolve_iteration(tmp_path, 900) == 900
+    with pytest.raises(UserError, match="iteration 5 is not in .*; saved are 900, 7000, 30000"):
+        resolve_iteration(tmp_path, 5)
+
+
+def test_a_folder_without_saved_iterations_is_one_line(tmp_path):
+    with pytest.raises(UserError, match="no saved iteration in it"):
+        resolve_iteration(tmp_path, -1)
+
+
+def test_model_and_decoder_come_back_without_gradients(tmp_path):
+    run = write_blob_run(tmp_path)
+    LinearDecoder(4, 6).save(decoder_path(run, 30))
+    options = ModelParams(source_path=str(tmp_path / "data"), model_path=str(run), eval=True, device="cpu")
+    trained = open_trained(options)
+    assert trained.iteration == 30 and trained.model.num_gaussians == 120
+    assert len(trained.scene.train) == 7 and len(trained.scene.test) == 1
+    assert trained.decoder.teacher_dim == 6 and trained.background.tolist() == [0, 0, 0]
+    parameters = [*trained.model.params.values(), *trained.decoder.parameters()]
+    assert not any(parameter.requires_grad for parameter in parameters)
+
+
+def test_a_decoder_of_another_run_is_named(tmp_path):
+    run = write_blob_run(tmp_path)
+    LinearDecoder(5, 6).save(decoder_path(run, 30))
+    options = ModelParams(source_path=str(tmp_path / "data"), model_path=str(run), eval=True, device="cpu")
+    with pytest.raises(UserError, match="decodes width 5, the Gaussians have 4"):
+        open_trained(options)
+
+
+def test_a_device_is_chosen_by_name():
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type in ("cpu", "cuda")
