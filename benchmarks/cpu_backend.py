@@ -3,7 +3,8 @@
     python benchmarks/cpu_backend.py                     # prints a table, writes benchmarks/results/cpu_backend.json
 
 The scene is synthetic: 100 000 anisotropic log-normal Gaussians over 800x800 pixels, about 300 in a tile's list. The
-reference does the same work in strips, each with its own backward pass, because its whole graph would not fit in memory.
+reference does the same work square by square, each with its own backward pass: the graph of all at once would take some
+15 GB.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -30,7 +32,7 @@ from utils.progress import say
 SIZE_PX = 800
 FOCAL_PX = 880.0
 SPREAD_PX = 4.6  # median standard deviation on screen
-STRIP_PX = 32  # rows the reference blends at a time
+SQUARE_PX = 32  # side of what the reference blends at a time
 NAMES = ("means", "quats_wxyz", "scales", "opacities", "sh")
 
 
@@ -77,16 +79,17 @@ def forward_backward(cloud: ndraster.Gaussians, view: ndraster.PinholeCamera, gr
 
 
 def reference_forward_backward(cloud: ndraster.Gaussians, view: ndraster.PinholeCamera, gradient: Tensor) -> None:
-    """The same on the reference: project once, blend and differentiate strip by strip, then back through projection."""
+    """The same on the reference: project once, blend and differentiate each square, then back through projection."""
     projected = reference.project(cloud, view, ndraster.Settings())
     names = ("means2d", "conics", "opacities", "depths", "colors")
     held = projected._replace(**{name: getattr(projected, name).detach().requires_grad_(True) for name in names})
     probe = torch.zeros(len(cloud.means), 4, requires_grad=True)
-    for top in range(0, view.height, STRIP_PX):
-        strip = replace(view, height=min(STRIP_PX, view.height - top))
-        shifted = held._replace(means2d=held.means2d - held.means2d.new_tensor([0.0, top]))
-        images = reference.blend(shifted, None, probe, strip, False)
-        images.color.backward(gradient[:, top : top + strip.height])
+    for corner in product(range(0, view.width, SQUARE_PX), range(0, view.height, SQUARE_PX)):
+        (left, top), right, bottom = corner, corner[0] + SQUARE_PX, corner[1] + SQUARE_PX
+        square = replace(view, width=min(right, view.width) - left, height=min(bottom, view.height) - top)
+        shifted = held._replace(means2d=held.means2d - held.means2d.new_tensor(corner))
+        images = reference.blend(shifted, None, probe, square, False)
+        images.color.backward(gradient[:, top:bottom, left:right])
     pairs = [(getattr(projected, name), getattr(held, name).grad) for name in names]
     pairs = [(value, grad) for value, grad in pairs if grad is not None and value.requires_grad]
     torch.autograd.backward(*zip(*pairs, strict=True))

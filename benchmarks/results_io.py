@@ -47,7 +47,12 @@ def command() -> str:
 
 
 def commit() -> str:
-    """Short hash of the checked-out commit, with a plus sign when the tree differs from it."""
+    """Short hash of the checked-out commit, with a plus sign when the tree differs from it.
+
+    A copy without git can name its commit in the variable BENCHMARK_COMMIT.
+    """
+    if named := os.environ.get("BENCHMARK_COMMIT"):
+        return named
     try:
         run = ["git", "-C", str(RESULTS.parents[1])]
         head = subprocess.run([*run, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
