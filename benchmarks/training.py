@@ -39,9 +39,8 @@ class Case:
     flags: tuple[str, ...] = ()  # of train.py
 
 
-# On fox our rates are the peer's (its opacity rate, positions annealed over the run), and the threshold is such that
-# both end with about as many Gaussians.
-FOX_FLAGS = ("--position_lr_max_steps", "7000", "--opacity_lr", "0.05", "--densify_grad_threshold", "0.00017")
+# Each side keeps its own defaults; the peer anneals positions over the run, so ours does too.
+FOX_FLAGS = ("--position_lr_max_steps", "7000")
 CASES = {
     "fox": Case("colmap_fox", 7000, False, FOX_FLAGS),
     "chair": Case("nerf_synthetic_chair", 30_000, True),
@@ -114,7 +113,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder with the data sets")
     parser.add_argument("--scene", choices=CASES, required=True)
     parser.add_argument("--peer", choices=["gsplat", "none"], default="gsplat")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each side; medians are reported")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of each side; medians count")
+    parser.add_argument("--results", help="name of the file in benchmarks/results; default training_SCENE")
     parser.add_argument("--train_args", nargs=argparse.REMAINDER, default=[], help="further flags for train.py")
     args = parser.parse_args()
     case = CASES[args.scene]
@@ -122,7 +122,7 @@ def main() -> None:
     ours = [train_ours(case, source, seed, args.train_args) for seed in range(args.repeats)]
     peers = [train_peer(case, source, seed) for seed in range(args.repeats)] if args.peer == "gsplat" else []
     figures = all_figures(f"train.{args.scene}{case.iterations}", ours, peers)
-    write_results(f"training_{args.scene}", figures)
+    write_results(args.results or f"training_{args.scene}", figures)
     for figure in figures:
         say(f"{figure.figure:34}{figure.value:12.3f} {figure.unit}")
 

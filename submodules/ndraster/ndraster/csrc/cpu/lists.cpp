@@ -2,6 +2,7 @@
 // sorted without sorting (tile, Gaussian) pairs, and the same for any number of threads.
 #include "lists.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numeric>
@@ -247,7 +248,7 @@ ListTensors build_lists(const Parameters& p) {
     out.ids = at::empty({2 * m + 2 * n}, ints);
     int32_t *ids = out.ids.data_ptr<int32_t>(), *entries = ids + m, *first = entries + m;
     std::exclusive_scan(counts.begin(), counts.end(), first, 0);
-    std::memcpy(first + n, counts.data(), n * sizeof(int32_t));
+    std::copy(counts.begin(), counts.end(), first + n);
     binning.scatter(counts.data(), first, ids, entries);
     return out;
 }
