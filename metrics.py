@@ -40,6 +40,8 @@ def main(args: Sequence[str] | None = None) -> None:
     """Score every model folder given on the command line; `args` stands in for it."""
     (params,) = parse("Score rendered views and segmentation masks.", MetricsParams, args=args)
     set_quiet(params.quiet)
+    if not params.model_paths:
+        raise UserError("-m names no folder; expected at least one model folder of train.py")
     lpips = load_lpips()
     for model_path in params.model_paths:
         score_model(Path(model_path), params, lpips)

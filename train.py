@@ -27,7 +27,6 @@ from arguments import (
     resolve_paths,
 )
 from encoders import open_features
-from gaussian_renderer.trained import choose_device
 from scene import GaussianModel, Scene
 from scene.checkpoint import checkpoint_path, latest_checkpoint, load_checkpoint
 from scene.initialization import InitOptions, from_ply, initial_model
@@ -36,6 +35,7 @@ from training.distillation import Distiller
 from training.options import RunOptions, check_options
 from training.output_folder import say_next_commands, set_aside_earlier_run, write_run_description
 from training.trainer import Trainer
+from utils.devices import choose_device
 from utils.progress import say, set_quiet, warn
 from utils.script import run
 from utils.seeds import set_seed

@@ -14,6 +14,7 @@ from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
 from scene import Scene
 from scene.formats import read_splats
 from scene.gaussian_model import GaussianModel
+from utils.devices import choose_device
 from utils.errors import UserError
 from utils.progress import say
 
@@ -53,13 +54,6 @@ def open_trained(model: ModelParams, iteration: int = -1) -> TrainedScene:
     background = torch.full((3,), 1.0 if model.white_background else 0.0, device=device)
     say(f"model: iteration {iteration}, {gaussians.num_gaussians} Gaussians, {describe_features(gaussians, decoder)}")
     return TrainedScene(scene, gaussians, decoder, iteration, background, Path(model.model_path))
-
-
-def choose_device(name: str) -> torch.device:
-    """auto = the GPU when there is one."""
-    if name != "auto":
-        return torch.device(name)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def saved_iteration_folder(model_path: str | Path, iteration: int) -> Path:

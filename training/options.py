@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
-
 from arguments import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
+from utils.devices import choose_device, named_device
 from utils.errors import UserError
 from utils.progress import warn
 
@@ -42,8 +41,9 @@ def check_options(options: RunOptions) -> None:
         raise UserError("--train_test_exp: exposure is not available yet; expected no such flag; leave it out")
     if options.train.start_checkpoint and options.train.start_ply:
         raise UserError("--start_checkpoint and --start_ply are both given; expected one of them; leave one out")
-    _check_device("device", options.model.device)
-    _check_device("data_device", options.model.data_device, must_exist=False)  # falls back to the CPU with a warning
+    choose_device(options.model.device)
+    if options.model.data_device != "auto":
+        named_device(options.model.data_device, "data_device")  # falls back to the CPU with a warning
     _check_at_least(1, "iterations", options.optimization.iterations)
     _check_at_least(0, "checkpoint_every", options.train.checkpoint_every)
     _check_at_least(1, "speedup_ratio", options.semantic.speedup_ratio)
@@ -52,17 +52,6 @@ def check_options(options: RunOptions) -> None:
         for name in names:
             if getattr(given, name) != getattr(type(given)(), name):
                 warn(f"--{name} has no effect here")
-
-
-def _check_device(flag: str, name: str, must_exist: bool = True) -> None:
-    if name == "auto":
-        return
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"--{flag} is {name!r}; expected auto, cpu, cuda or cuda:<number>; mend it") from None
-    if must_exist and device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"--{flag} is {name!r} but torch sees {torch.cuda.device_count()} GPUs; use auto or cpu")
 
 
 def _check_at_least(least: int, name: str, value: int) -> None:

@@ -34,14 +34,14 @@ class ColmapReader:
             return None
         if (folder / "sparse").is_dir():
             return "no images.bin or images.txt in sparse/ or sparse/0/"
-        return "no folder sparse/ (photos without camera poses? run: python convert.py -s FOLDER)"
+        return "no folder sparse/ (photos only? run: colmap automatic_reconstructor --workspace_path F --image_path F/images)"
 
     def read(self, folder: Path, options: ReadOptions) -> SceneInfo:
         """Reads the largest model of the folder."""
         model, notes = _choose_model(folder)
         images, cameras = read_images(model), read_cameras(model)
         if not images:
-            raise DatasetError(f"{model}: has no images; the reconstruction failed, run convert.py again")
+            raise DatasetError(f"{model}: has no images; the reconstruction failed, run COLMAP again")
         paths = _image_paths(folder, options.images, images)
         infos = [_camera_info(folder, image, cameras, path) for image, path in zip(images, paths, strict=True)]
         notes += _size_notes(images, cameras, infos)
@@ -140,7 +140,7 @@ def _intrinsics(folder: Path, camera: ColmapCamera) -> tuple[float, float, float
         return fx, fy, cx, cy, tuple(rest) if any(rest) or fisheye else (), fisheye
     raise DatasetError(
         f"{folder}: camera model {camera.model} cannot be used directly; expected a pinhole or OpenCV model, "
-        f"undistort the images: python convert.py -s {folder} --skip_matching"
+        f"undistort: colmap image_undistorter --image_path {folder}/images --input_path MODEL --output_path NEW_FOLDER"
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from arguments import ModelParams
 from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
-from gaussian_renderer.trained import choose_device, open_trained, resolve_iteration
+from gaussian_renderer.trained import open_trained, resolve_iteration
 from tests.blobs import write_blob_run
 from utils.errors import UserError
 
@@ -47,8 +47,3 @@ def test_a_decoder_of_another_run_is_named(tmp_path):
     options = ModelParams(source_path=str(tmp_path / "data"), model_path=str(run), eval=True, device="cpu")
     with pytest.raises(UserError, match="decodes width 5, the Gaussians have 4"):
         open_trained(options)
-
-
-def test_a_device_is_chosen_by_name():
-    assert choose_device("cpu").type == "cpu"
-    assert choose_device("auto").type in ("cpu", "cuda")

@@ -113,7 +113,7 @@ def test_camera_models(tmp_path, model, params, expected, fisheye):
 
 def test_other_camera_models_name_the_command_that_converts(tmp_path):
     content = replace(ColmapContent(), camera=("FOV", WIDTH, HEIGHT, (20.0, 20.0, 11.0, 8.5, 0.9)))
-    with pytest.raises(DatasetError, match=r"FOV .* python convert.py -s .* --skip_matching"):
+    with pytest.raises(DatasetError, match=r"FOV .* colmap image_undistorter"):
         read_scene(colmap_scene(tmp_path, content))
 
 
@@ -172,9 +172,9 @@ def test_points_from_ply_when_there_is_no_other(tmp_path):
     np.testing.assert_allclose(points.colors, cloud.colors, atol=1e-6)
 
 
-def test_folder_with_photos_only_mentions_convert(tmp_path):
+def test_folder_with_photos_only_names_the_command_that_finds_poses(tmp_path):
     Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
-    with pytest.raises(DatasetError, match="convert.py"):
+    with pytest.raises(DatasetError, match="colmap automatic_reconstructor"):
         read_scene(tmp_path)
 
 
