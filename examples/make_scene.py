@@ -124,7 +124,7 @@ def make(options: SceneOptions) -> None:
     write_json(options.out / MARKER, record(options, complete=True))
     say(f"done in {time.monotonic() - start:.1f} s")
     if options.kind.startswith("static"):
-        say(f"next: python train.py -s {options.out} -m output/{options.out.name} --eval -f classical")
+        say(f"next: python train.py -s {options.out} -m output/run --eval -f classical")
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ class ColmapReader:
             return None
         if (folder / "sparse").is_dir():
             return "no images.bin or images.txt in sparse/ or sparse/0/"
-        return "no folder sparse/ (photos only? run: colmap automatic_reconstructor --workspace_path F --image_path F/images)"
+        return "no folder sparse/ (only photos? run colmap automatic_reconstructor on them)"
 
     def read(self, folder: Path, options: ReadOptions) -> SceneInfo:
         """Reads the largest model of the folder."""
