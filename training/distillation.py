@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from arguments import SemanticParams
+from encoders import FeatureMaps
 from gaussian_renderer.feature_decoder import LinearDecoder
 from scene.cameras import Camera
 from training.losses import LOSSES
@@ -17,18 +16,6 @@ from utils.errors import UserError
 DECODER_LR = 1e-4
 RESIDENT_SHARE = 0.25  # of the free GPU memory, for teacher maps that stay there
 RESIDENT_BYTES_CPU = 1 << 30
-
-
-class FeatureMaps(Protocol):
-    """A teacher's maps of one scene, as `encoders` opens them."""
-
-    dim: int
-
-    def has(self, image_name: str) -> bool:
-        """Whether there is a map for this image."""
-
-    def get(self, image_name: str) -> Tensor:
-        """[C, h, w] float32 on the CPU."""
 
 
 def latent_width(teacher_dim: int, options: SemanticParams) -> int:

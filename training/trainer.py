@@ -62,7 +62,7 @@ class Trainer:
         self.options, self.scene, self.model, self.distiller = options, scene, model, distiller
         self.model_path = Path(options.model.model_path)
         self.iteration = 0
-        self.earlier_seconds = 0.0  # spent in the loop before this session
+        self.earlier_seconds = 0.0  # spent in the loop before it was resumed
         self._started: float | None = None
         self.rolling_checkpoint: Path | None = None  # deleted once a newer one is written
         extent = scene.extent
@@ -100,7 +100,7 @@ class Trainer:
 
     @property
     def seconds(self) -> float:
-        """Time spent in the loop, over all sessions, with measuring and saving."""
+        """Time spent in the loop, also before it was resumed, with measuring and saving."""
         running = 0.0 if self._started is None else time.perf_counter() - self._started
         return self.earlier_seconds + running
 
