@@ -176,18 +176,7 @@ def _covered_arc(azimuths_rad: Tensor) -> tuple[float, float]:
 
 def _moved(template: Camera, uid: int, name: str, pose: Tensor, time: float) -> Camera:
     """A camera with the template's intrinsics at another pose [4, 4]."""
-    return Camera(
-        uid=uid,
-        image_name=name,
-        world_to_camera=pose,
-        fx=template.fx,
-        fy=template.fy,
-        cx=template.cx,
-        cy=template.cy,
-        width=template.width,
-        height=template.height,
-        time=time,
-    )
+    return replace(template, uid=uid, image_name=name, world_to_camera=pose, time=time, info=None)
 
 
 def _nonempty(cameras: Sequence[Camera]) -> Sequence[Camera]:
