@@ -196,25 +196,6 @@ class Binning {
 
 }  // namespace
 
-Camera make_camera(at::ArrayRef<double> numbers, int64_t width, int64_t height, int64_t sh_degree, bool antialiasing,
-                   double near, double scale_modifier) {
-    TORCH_CHECK(numbers.size() == 16, "camera holds ", numbers.size(), " numbers; expected 16");
-    Camera c;
-    double eye[3] = {0, 0, 0};
-    for (int i = 0; i < 3; i++) {
-        for (int k = 0; k < 3; k++) {
-            c.rotation[3 * i + k] = (float)numbers[4 * i + k];
-            eye[k] -= numbers[4 * i + k] * numbers[4 * i + 3];
-        }
-        c.translation[i] = (float)numbers[4 * i + 3];
-    }
-    for (int k = 0; k < 3; k++) c.eye[k] = (float)eye[k];
-    c.fx = (float)numbers[12], c.fy = (float)numbers[13], c.cx = (float)numbers[14], c.cy = (float)numbers[15];
-    c.near = (float)near, c.scale_modifier = (float)scale_modifier;
-    c.width = (int)width, c.height = (int)height, c.sh_degree = (int)sh_degree, c.antialiasing = antialiasing;
-    return c;
-}
-
 // ids: [M] ids, [M] entries, [N] first instances, [N] counts, one after the other.
 Lists view(const at::Tensor& splats, const at::Tensor& ids, const at::Tensor& ranges) {
     const int64_t n = splats.size(0), m = (ids.numel() - 2 * n) / 2;

@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "shared/camera.h"
+#include "shared/make_camera.h"
 #include "shared/projection.h"
 
 namespace ndr::cpu {
@@ -19,9 +19,6 @@ struct Parameters {
     int feature_width() const { return features ? (int)features->size(1) : 0; }
     int sh_stored() const { return sh ? (int)sh->size(1) : 0; }
 };
-
-Camera make_camera(at::ArrayRef<double> numbers, int64_t width, int64_t height, int64_t sh_degree, bool antialiasing,
-                   double near, double scale_modifier);
 
 // A grid of TILE px tiles over the image.
 struct Grid {

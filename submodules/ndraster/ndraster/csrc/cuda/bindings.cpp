@@ -8,6 +8,7 @@
 
 #include "cuda/kernels.h"
 #include "shared/constants.h"
+#include "shared/make_camera.h"
 #include "shared/projection.h"
 #include "shared/schema.h"
 
@@ -20,22 +21,6 @@ using OptionalTensor = const std::optional<Tensor>&;
 const float* read(const Tensor& t) { return t.const_data_ptr<float>(); }
 const float* read(OptionalTensor t) { return t ? t->const_data_ptr<float>() : nullptr; }
 float* write(Tensor& t) { return t.mutable_data_ptr<float>(); }
-
-Camera make_camera(at::ArrayRef<double> c, int64_t width, int64_t height, int64_t sh_degree, bool antialiasing,
-                   double near, double scale_modifier) {
-    TORCH_CHECK(c.size() == 16, "camera has ", c.size(), " numbers; expected 16");
-    Camera camera;
-    for (int i = 0; i < 3; i++) {
-        for (int k = 0; k < 3; k++) camera.rotation[3 * i + k] = float(c[4 * i + k]);
-        camera.translation[i] = float(c[4 * i + 3]);
-        camera.eye[i] = float(-(c[i] * c[3] + c[4 + i] * c[7] + c[8 + i] * c[11]));
-    }
-    camera.fx = float(c[12]), camera.fy = float(c[13]), camera.cx = float(c[14]), camera.cy = float(c[15]);
-    camera.near = float(near), camera.scale_modifier = float(scale_modifier);
-    camera.width = int(width), camera.height = int(height);
-    camera.sh_degree = int(sh_degree), camera.antialiasing = antialiasing;
-    return camera;
-}
 
 Parameters make_parameters(const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities,
                            OptionalTensor sh, OptionalTensor colors, OptionalTensor features) {
