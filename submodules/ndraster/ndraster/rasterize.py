@@ -40,7 +40,7 @@ def rasterize(
     check_inputs(gaussians, camera, background, settings)
     name = choose_backend(backend, gaussians.means)
     run = _reference_blend if name == "reference" else compiled_blend
-    probe = torch.zeros_like(gaussians.means[:, :1]).detach().repeat(1, 4).requires_grad_(torch.is_grad_enabled())
+    probe = _screen_probe(gaussians.means, torch.is_grad_enabled())
     main, features = _split_feature_pass(gaussians, camera, settings)
     output = run(main, camera, settings, probe, name)
     if background is not None:
@@ -48,6 +48,11 @@ def rasterize(
     if features is not None:
         output = replace(output, features=_small_features(features, camera, settings, run, name))
     return output
+
+
+def _screen_probe(means: Tensor, wanted: bool) -> Tensor:
+    """Leaf of zeros [N, 4] that receives the screen gradients, if they are wanted."""
+    return means.new_zeros(means.shape[0], 4, requires_grad=wanted)
 
 
 def _split_feature_pass(
@@ -63,8 +68,8 @@ def _split_feature_pass(
 def _small_features(gaussians: Gaussians, camera: PinholeCamera, settings: Settings, run, name: str) -> Tensor:
     """Feature map [D, h, w] rendered directly on its own pixel grid, with colour left out."""
     height, width = settings.feature_size
-    plain = replace(gaussians, sh=None, colors=torch.zeros_like(gaussians.means).detach())
-    probe = torch.zeros_like(gaussians.means[:, :1]).detach().repeat(1, 4)
+    plain = replace(gaussians, sh=None, colors=torch.zeros_like(gaussians.means))
+    probe = _screen_probe(gaussians.means, wanted=False)
     return run(plain, camera.resized(width, height), settings, probe, name).features
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -25,12 +27,17 @@ def ssim(image: Tensor, target: Tensor, backend: str = "auto") -> Tensor:
     image, target = (x if x.dim() == 4 else x[None] for x in (image, target))
     name = backend
     if backend == "auto":
-        kind = image.device.type
-        name = kind if image.dtype == torch.float32 and kind in available_backends() else "reference"
+        name = image.device.type if image.dtype == torch.float32 and _is_fused(image.device.type) else "reference"
     if name == "reference":
         return ssim_map(image, target.detach()).mean()
     load(name)
     return _FusedSsim.apply(image, target.detach(), name)
+
+
+@cache
+def _is_fused(device_type: str) -> bool:
+    """Whether there are fused kernels for a kind of device; asked once, as looking for tools touches the disk."""
+    return device_type in available_backends()
 
 
 def ssim_map(image: Tensor, target: Tensor) -> Tensor:
