@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from statistics import fmean
 
@@ -35,13 +34,8 @@ def evaluate(
 
 
 def image_psnr(image: Tensor, truth: GroundTruth) -> float:
-    """PSNR in dB of one training render [3, H, W], computed where the image is."""
-    squared = (image.clamp(0.0, 1.0) - truth.image).square()
-    if truth.weight is None:
-        mse = float(squared.mean())
-    else:
-        mse = float((squared * truth.weight).sum() / (3.0 * truth.weight.sum()).clamp_min(1.0))
-    return math.inf if mse == 0.0 else -10.0 * math.log10(mse)
+    """PSNR in dB of one training render [3, H, W], clamped and weighed as in `evaluate`."""
+    return psnr(image.clamp(0.0, 1.0), truth.image, truth.weight)
 
 
 def _figures(image: Tensor, truth: GroundTruth, backend: str) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -125,9 +125,8 @@ class Trainer:
     def _render(self, camera: Camera, background: Tensor) -> RasterOutput:
         distiller = self.distiller
         with_features = distiller is not None and distiller.is_active(camera, self.iteration)
-        settings = RenderSettings(
-            backend=self.settings.backend,
-            antialiasing=self.settings.antialiasing,
+        settings = replace(
+            self.settings,
             with_features=with_features,
             feature_size=distiller.feature_size(camera) if with_features else None,
             semantic_geometry_grad=self.options.semantic.semantic_geometry_grad,
@@ -172,7 +171,7 @@ class Trainer:
     def evaluate(self, log: RunLog) -> None:
         """Measure the test views and a few training views, say and log it."""
         background = self.background.fixed
-        settings = RenderSettings(self.settings.backend, self.settings.antialiasing, with_features=False)
+        settings = replace(self.settings, with_features=False)
         draw = partial(self._draw, background=background, settings=settings)
         truth_of = partial(self.scene.images.get, background=background)
         for split, cameras in (("test", self.scene.test), ("train_sample", train_sample(self.scene.train))):

@@ -1,4 +1,7 @@
-"""Figures of merit: PSNR of images, IoU and accuracy of masks and label maps. Tensors or arrays, plain floats out."""
+"""Figures of merit: PSNR of images, IoU and accuracy of masks and label maps. Tensors or arrays, plain floats out.
+
+Everything is computed where the first argument is.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,7 @@ def psnr(a: Array, b: Array, weight: Array | None = None) -> float:
         b: image of the same shape.
         weight: weights broadcastable to the image, e.g. [1, H, W] with 0 = ignored.
     """
-    a, b = _as_tensor(a), _as_tensor(b)
-    _check_same_shape("psnr", a, b)
+    a, b = _pair("psnr", a, b)
     squared = (a.double() - b.double()) ** 2
     if weight is None:
         mse = float(squared.mean())
@@ -38,10 +40,9 @@ def iou(mask_a: Array, mask_b: Array, valid: Array | None = None) -> float:
         mask_b: mask of the same shape.
         valid: where to count, same shape; None = everywhere.
     """
-    a, b = _as_tensor(mask_a) != 0, _as_tensor(mask_b) != 0
-    _check_same_shape("iou", a, b)
+    a, b = (mask != 0 for mask in _pair("iou", mask_a, mask_b))
     if valid is not None:
-        inside = _as_tensor(valid) != 0
+        inside = _as_tensor(valid).to(a.device) != 0
         a, b = a & inside, b & inside
     union = int((a | b).sum())
     return int((a & b).sum()) / union if union else 1.0
@@ -49,18 +50,22 @@ def iou(mask_a: Array, mask_b: Array, valid: Array | None = None) -> float:
 
 def accuracy(labels: Array, target: Array, valid: Array | None = None) -> float:
     """Fraction of places where two label maps of one shape agree, counted where `valid` (NaN when nowhere)."""
-    labels, target = _as_tensor(labels), _as_tensor(target)
-    _check_same_shape("accuracy", labels, target)
+    labels, target = _pair("accuracy", labels, target)
     equal = labels == target
-    inside = torch.ones_like(equal) if valid is None else _as_tensor(valid) != 0
+    inside = torch.ones_like(equal) if valid is None else _as_tensor(valid).to(equal.device) != 0
     count = int(inside.sum())
     return int((equal & inside).sum()) / count if count else math.nan
 
 
 def _as_tensor(values: Array) -> Tensor:
-    return values.detach().cpu() if isinstance(values, Tensor) else torch.from_numpy(np.ascontiguousarray(values))
+    return values.detach() if isinstance(values, Tensor) else torch.from_numpy(np.ascontiguousarray(values))
 
 
-def _check_same_shape(name: str, a: Tensor, b: Tensor) -> None:
-    if a.shape != b.shape:
-        raise ValueError(f"{name}: shapes {tuple(a.shape)} and {tuple(b.shape)} differ; expected the same; resize one")
+def _pair(name: str, a: Array, b: Array) -> tuple[Tensor, Tensor]:
+    """Both as tensors where the first one is; they must have one shape."""
+    first = _as_tensor(a)
+    second = _as_tensor(b).to(first.device)
+    if first.shape != second.shape:
+        shapes = f"{tuple(first.shape)} and {tuple(second.shape)}"
+        raise ValueError(f"{name}: shapes {shapes} differ; expected the same; resize one")
+    return first, second
