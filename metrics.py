@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from arguments import MetricsParams, parse
+from encoders.base import IGNORE_LABEL, label_path
 from utils.errors import UserError
 from utils.files import read_json, write_json
 from utils.image_io import read_image, resize_uint8, to_float
@@ -32,7 +33,6 @@ MASK_CONVENTION = (
     "per view: IoU = intersection/union, accuracy = equal pixels; labels resized to the mask by nearest neighbour, "
     "ignored pixels left out; mean over the views that have labels"
 )
-IGNORE_LABEL = 255
 Lpips = Callable[[Tensor, Tensor], Tensor]
 
 
@@ -158,12 +158,6 @@ def read_manifest(folder: Path) -> dict:
     if missing:
         raise UserError(f"{folder / 'selection.json'} lacks {', '.join(sorted(missing))}; run segment.py again")
     return manifest
-
-
-def label_path(labels: Path, key: str) -> Path | None:
-    """Label image of a view: `<key>.png`, or named by the last part of a key like `train__r_0`."""
-    candidates = [labels / f"{key}.png", labels / f"{key.split('__')[-1]}.png"]
-    return next((path for path in candidates if path.is_file()), None)
 
 
 def resolve_object(labels: Path, wanted: str, manifest: dict) -> int | None:

@@ -15,8 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from arguments import ModelParams, PipelineParams, RenderParams, SemanticParams, merge_saved
-from encoders import LEGACY_FOLDERS
-from encoders.cache import MANIFEST, CacheFolder, FeatureMaps, LegacyFolder
+from encoders import existing_features
 from gaussian_renderer import RenderSettings, sinks, trajectories
 from gaussian_renderer.feature_basis import scene_basis
 from gaussian_renderer.frames import Frame, Sink, render_frames
@@ -72,24 +71,16 @@ def open_job(model: ModelParams, pipeline: PipelineParams, semantic: SemanticPar
 
 def teacher_grid(trained: TrainedScene, semantic: SemanticParams) -> tuple[int, int] | None:
     """(h, w) of the teacher's map of the first training view that has one; None when there is none any more."""
-    root, teacher = Path(trained.scene.info.root), semantic.foundation_model
-    places = [root / LEGACY_FOLDERS.get(teacher, Path("features") / teacher), trained.model_path / "features" / teacher]
-    for folder in [Path(semantic.feature_cache)] if semantic.feature_cache else places:
-        maps = existing_maps(folder)
-        names = [camera.image_name for camera in trained.scene.train]
-        named = [] if maps is None else [name for name in names if maps.has(name)]
+    scene = trained.scene
+    for maps in existing_features(
+        scene.info.root, semantic.foundation_model, semantic.feature_cache, trained.model_path
+    ):
+        named = [camera.image_name for camera in scene.train if maps.has(camera.image_name)]
         if named:
             height, width = maps.get(named[0]).shape[1:]
             return height, width
     say("the teacher's maps are not there: feature tensors are saved at the size of the image")
     return None
-
-
-def existing_maps(folder: Path) -> FeatureMaps | None:
-    """The feature maps in a folder; None when it holds none. Nothing is computed."""
-    if (folder / MANIFEST).is_file():
-        return CacheFolder.open(folder)
-    return LegacyFolder.open(folder) if next(folder.glob("*_fmap_CxHxW.pt"), None) else None
 
 
 def render_split(job: Job, split: str, cameras: Sequence[Camera]) -> None:

@@ -10,12 +10,12 @@ import errno
 import os
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from encoders.base import SceneImages, Teacher, find_images, image_key, keyed, teachers
-from encoders.cache import MANIFEST, CacheFolder, CacheWriter, FeatureMaps, LegacyFolder
+from encoders.cache import MANIFEST, CacheFolder, CacheWriter, FeatureMaps, LegacyFolder, open_folder
 from utils.errors import UserError
 from utils.progress import say
 
@@ -24,6 +24,7 @@ __all__ = [
     "SceneImages",
     "Teacher",
     "build_cache",
+    "existing_features",
     "image_key",
     "make_teacher",
     "open_features",
@@ -81,6 +82,20 @@ def open_features(
         if (place / MANIFEST).is_file() and _matches(place, identity, images):
             return _say_opened(CacheFolder.open(place), place)
     return build_cache(teacher, images, _first_writable(places))
+
+
+def existing_features(
+    source_path: str | os.PathLike,
+    foundation_model: str,
+    cache_dir: str | os.PathLike = "",
+    fallback_dir: str | os.PathLike = "",
+) -> Iterator[FeatureMaps]:
+    """The maps that are there already, in the places where `open_features` would look; nothing is computed."""
+    source, folder = Path(source_path), Path(cache_dir) if cache_dir else None
+    places = _places(source, foundation_model, folder, fallback_dir)
+    if folder is None and foundation_model in LEGACY_FOLDERS:
+        places[0] = source / LEGACY_FOLDERS[foundation_model]
+    return (maps for place in places if (maps := open_folder(place)) is not None)
 
 
 def _teacher_names() -> list[str]:

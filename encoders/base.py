@@ -14,6 +14,8 @@ from utils.registry import Registry
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
+IGNORE_LABEL = 255  # unclear pixels of hand-drawn label maps
+
 teachers = Registry("teacher")
 register_teacher = teachers.register
 
@@ -54,6 +56,12 @@ def image_key(image_name: str) -> str:
     if not parts:
         raise UserError(f"image name '{image_name}' is empty; expected a file name; check the data set")
     return "__".join([*parts[:-1], parts[-1].split(".")[0]])
+
+
+def label_path(folder: Path, key: str) -> Path | None:
+    """Label image of a picture: `<key>.png`, or named by the last part of a key like `train__r_0`; None without."""
+    candidates = [folder / f"{key}.png", folder / f"{key.split('__')[-1]}.png"]
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def keyed(image_paths: Mapping[str, Path | str]) -> dict[str, Path]:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from encoders.base import image_key
 from utils.errors import UserError
-from utils.files import atomic_path, read_json, write_json
+from utils.files import atomic_path, load_torch, read_json, write_json
 
 MANIFEST = "manifest.json"
 FORMAT, VERSION = "splat-distill features", 1
@@ -168,16 +168,16 @@ class LegacyFolder:
         return checked(features.float(), path)
 
 
+def open_folder(folder: Path) -> FeatureMaps | None:
+    """The feature maps in a folder, of either format; None when it holds none."""
+    if (folder / MANIFEST).is_file():
+        return CacheFolder.open(folder)
+    return LegacyFolder.open(folder) if next(folder.glob("*_fmap_CxHxW.pt"), None) else None
+
+
 def read_legacy(path: Path) -> Tensor:
     """The memory-mapped tensor [C, h, w] of a legacy file; pickled objects are refused."""
-    try:
-        tensor = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except OSError:
-        raise
-    # A damaged or hostile pickle can raise nearly anything; whatever it is, the file is what is wrong.
-    except Exception as error:
-        reason = "it holds Python objects" if "Weights only" in str(error) else "truncated or not a torch file"
-        raise UserError(f"{path} cannot be loaded ({reason}); expected one tensor [C, h, w]; extract it anew") from None
+    tensor = load_torch(path, mmap=True)
     if not isinstance(tensor, Tensor):
         raise UserError(f"{path} holds a {type(tensor).__name__}; expected one tensor [C, h, w]; extract it anew")
     if tensor.ndim == 4 and tensor.shape[0] == 1:

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from encoders.base import SceneImages, register_teacher
+from encoders.base import IGNORE_LABEL, SceneImages, label_path, register_teacher
 from utils.errors import UserError
 from utils.image_io import read_image
 
-IGNORE_LABEL = 255  # unclear pixels of hand-drawn labels: zero vector
-NUM_LABELS = 255
+NUM_LABELS = IGNORE_LABEL  # ids below it; it gets the zero vector
 
 
 def label_vectors(dim: int, seed: int = 0) -> np.ndarray:
@@ -77,8 +76,7 @@ def read_labels(path: Path) -> np.ndarray:
 
 
 def _label_file(folder: Path, key: str) -> Path:
-    names = (f"{key}.png", f"{key.split('__')[-1]}.png")
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
-    raise UserError(f"{folder / names[0]} is missing; every picture needs its label map; use -f classical or add it")
+    path = label_path(folder, key)
+    if path is None:
+        raise UserError(f"{folder / key}.png is missing; every picture needs its label map; use -f classical or add it")
+    return path

@@ -126,8 +126,8 @@ def save_torch(path: str | os.PathLike, obj: Any) -> None:
         torch.save(obj, temp)
 
 
-def load_torch(path: str | os.PathLike) -> Any:
-    """Load tensors and plain values to the CPU, executing nothing from the file.
+def load_torch(path: str | os.PathLike, mmap: bool = False) -> Any:
+    """Load tensors and plain values to the CPU, executing nothing from the file; with `mmap`, read when used.
 
     Raises:
         UserError: the file is truncated, no torch file, or holds pickled Python objects.
@@ -139,7 +139,7 @@ def load_torch(path: str | os.PathLike) -> Any:
         try:
             with warnings.catch_warnings():  # about pickle protocols of foreign files
                 warnings.simplefilter("ignore")
-                return torch.load(file, map_location="cpu", weights_only=True)
+                return torch.load(path if mmap else file, map_location="cpu", weights_only=True, mmap=mmap)
         # A damaged pickle can raise nearly anything; whatever it is, the file is what is wrong.
         except Exception as error:
             raise UserError(f"{path} cannot be loaded: {_torch_load_reason(error)}") from error
