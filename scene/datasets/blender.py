@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scene.datasets import DATASETS, ReadOptions
 from scene.datasets.nerf_frames import read_frames
-from scene.datasets.split import read_test_list
+from scene.datasets.split import divide, read_test_list
 from scene.scene_info import CameraInfo, DatasetError, SceneInfo
 
 RANDOM_HALF_SIZE = 1.3
@@ -40,8 +40,5 @@ def _split(
     cameras = tuple(camera for part in parts for camera in part)
     if options.test_list:
         names = read_test_list(Path(options.test_list).expanduser(), [camera.image_name for camera in cameras])
-        return (
-            tuple(camera for camera in cameras if camera.image_name not in names),
-            tuple(camera for camera in cameras if camera.image_name in names),
-        )
+        return divide(cameras, names)
     return (parts[0], parts[1]) if options.eval else (cameras, ())

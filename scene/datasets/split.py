@@ -34,8 +34,13 @@ def split_cameras(
     else:
         wanted = f"needs {default_list or 'a list of test views'}, which is missing"
         raise DatasetError(f"--llffhold {options.llffhold} {wanted}; give --test_list FILE or --llffhold 8")
-    train = tuple(camera for camera in ordered if camera.image_name not in test_names)
-    return train, tuple(camera for camera in ordered if camera.image_name in test_names)
+    return divide(ordered, test_names)
+
+
+def divide(cameras: Sequence[CameraInfo], test_names: set[str]) -> tuple[Cameras, Cameras]:
+    """(train, test) in the given order; `test_names` are the image names to hold out."""
+    train = tuple(camera for camera in cameras if camera.image_name not in test_names)
+    return train, tuple(camera for camera in cameras if camera.image_name in test_names)
 
 
 def read_test_list(path: Path, names: Sequence[str]) -> set[str]:
