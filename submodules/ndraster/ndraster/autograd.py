@@ -14,7 +14,7 @@ class _Call(NamedTuple):
     """The arguments of a call that are not tensors."""
 
     name: str  # cpu or cuda
-    camera: list[float]  # 12 of world_to_camera, fx fy cx cy
+    camera: Tensor  # [16] float64: rows 0 to 2 of world_to_camera, then fx fy cx cy
     width: int
     height: int
     settings: Settings
@@ -26,15 +26,15 @@ class _Call(NamedTuple):
     @property
     def arguments(self) -> tuple:
         s = self.settings
-        return (self.camera, self.width, self.height, s.sh_degree, s.antialiasing, s.near, s.scale_modifier)
+        size = (self.width, self.height)
+        return (self.camera, *size, s.sh_degree, s.antialiasing, s.near, s.scale_modifier, s.precision, s.deterministic)
 
 
 def compiled_blend(
     gaussians: Gaussians, camera: PinholeCamera, settings: Settings, probe: Tensor, name: str
 ) -> RasterOutput:
     """Run a compiled backend; same arguments and result as the reference."""
-    rows = camera.world_to_camera.detach().to("cpu", torch.float64)[:3].flatten().tolist()
-    call = _Call(name, [*rows, camera.fx, camera.fy, camera.cx, camera.cy], camera.width, camera.height, settings)
+    call = _Call(name, packed_camera(camera), camera.width, camera.height, settings)
     g = gaussians
     tensors = (g.means, g.quats_wxyz, g.scales, g.opacities, g.sh, g.colors, g.features, probe)
     color, depth, inverse_depth, alpha, feature_map, median_ids, radii, means2d = _Blend.apply(call, *tensors)
@@ -53,12 +53,20 @@ def compiled_blend(
     )
 
 
+def packed_camera(camera: PinholeCamera) -> Tensor:
+    """The [16] float64 CPU tensor that operators take: rows 0 to 2 of world_to_camera, then fx fy cx cy."""
+    packed = torch.empty(16, dtype=torch.float64)
+    packed[:12] = camera.world_to_camera.detach()[:3].reshape(-1)
+    packed[12:] = torch.tensor([camera.fx, camera.fy, camera.cx, camera.cy], dtype=torch.float64)
+    return packed
+
+
 class _Blend(torch.autograd.Function):
     @staticmethod
     def forward(ctx, call: _Call, *tensors: Tensor | None):
         *parameters, _probe = (None if t is None else t.detach().contiguous() for t in tensors)
         outputs = call.operators.forward(*parameters, *call.arguments)
-        color, depth, inverse_depth, transmittance, feature_map, median_ids, radii, means2d, *lists = outputs
+        color, depth, inverse_depth, transmittance, feature_map, median_ids, radii, means2d, lists = outputs
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(median_ids, radii, means2d)
         ctx.call = call
@@ -73,7 +81,9 @@ class _Blend(torch.autograd.Function):
         image_gradients = (None if g is None else g.contiguous() for g in image_gradients)
         saved = ctx.saved_tensors
         geometry = ctx.call.settings.semantic_geometry_grad
-        results = ctx.call.operators.backward(*saved[:7], *ctx.call.arguments, *saved[7:], *image_gradients, geometry)
+        parameters, lists, images = saved[:7], saved[7:-5], saved[-5:]
+        arguments = (*parameters, *ctx.call.arguments, list(lists), *images, *image_gradients, geometry)
+        results = ctx.call.operators.backward(*arguments)
         *others, g_features, g_probe = results
         results = (*others, None if g_feature_map is None else g_features, g_probe)
         return None, *(g if want else None for g, want in zip(results, ctx.needs_input_grad[1:], strict=True))

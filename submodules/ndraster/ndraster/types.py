@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -53,6 +54,8 @@ class Settings:
     scale_modifier: float = 1.0  # multiplies all scales
     semantic_geometry_grad: bool = False  # let the feature map move geometry and opacity (exact gradient)
     feature_size: tuple[int, int] | None = None  # (h, w) of the feature map; None: the camera's
+    precision: Literal["fp16", "fp32"] = "fp16"  # of feature products on CUDA (sums are float); others always fp32
+    deterministic: bool = False  # CUDA: same bits from the same inputs, at some cost; other backends always are
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ def check_inputs(gaussians: Gaussians, camera: PinholeCamera, background: Tensor
         raise ShapeError(f"camera is {camera.width}x{camera.height} px; expected at least 1x1")
     if camera.fx <= 0 or camera.fy <= 0:
         raise ShapeError(f"focal lengths are {camera.fx}, {camera.fy} px; expected positive numbers")
+    if settings.precision not in ("fp16", "fp32"):
+        raise ShapeError(f"precision is {settings.precision!r}; expected fp16 or fp32")
     _check_same_kind(gaussians)
 
 

@@ -185,15 +185,15 @@ const float* data(const Optional& t) { return t && t->numel() ? t->data_ptr<floa
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
     const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities, const Optional& sh,
-    const Optional& colors, const Optional& features, at::ArrayRef<double> camera, int64_t width, int64_t height,
-    int64_t sh_degree, bool antialiasing, double near, double scale_modifier, const Tensor& splats, const Tensor& ids,
-    const Tensor& tile_ranges, const Tensor& color, const Tensor& depth, const Tensor& inverse_depth,
+    const Optional& colors, const Optional& features, const Tensor& camera, int64_t width, int64_t height,
+    int64_t sh_degree, bool antialiasing, double near, double scale_modifier, c10::string_view, bool,
+    at::TensorList saved, const Tensor& color, const Tensor& depth, const Tensor& inverse_depth,
     const Tensor& transmittance, const Tensor& feature_map, const Optional& g_color, const Optional& g_depth,
     const Optional& g_inverse_depth, const Optional& g_alpha, const Optional& g_feature_map, bool feature_geometry) {
     const Parameters p = {
         means, quats,  scales,   opacities,
         sh,    colors, features, make_camera(camera, width, height, sh_degree, antialiasing, near, scale_modifier)};
-    const Lists lists = view(splats, ids, tile_ranges);
+    const Lists lists = view(saved[0], saved[1], saved[2]);
     const float* g_map = features ? data(g_feature_map) : nullptr;
     const bool geometry = g_color || g_depth || g_inverse_depth || g_alpha || (g_map && feature_geometry);
     const BackwardImages images = {color.data_ptr<float>(),

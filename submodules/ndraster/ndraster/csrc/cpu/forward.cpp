@@ -23,10 +23,10 @@ void check_all(const Parameters& p) {
 
 }  // namespace
 
-std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> forward(
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, std::vector<Tensor>> forward(
     const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities, const Optional& sh,
-    const Optional& colors, const Optional& features, at::ArrayRef<double> camera, int64_t width, int64_t height,
-    int64_t sh_degree, bool antialiasing, double near, double scale_modifier) {
+    const Optional& colors, const Optional& features, const Tensor& camera, int64_t width, int64_t height,
+    int64_t sh_degree, bool antialiasing, double near, double scale_modifier, c10::string_view, bool) {
     const Parameters p = {
         means, quats,  scales,   opacities,
         sh,    colors, features, make_camera(camera, width, height, sh_degree, antialiasing, near, scale_modifier)};
@@ -59,7 +59,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tenso
         kernels().forward_tile(task, images, scratch[thread]);
     });
     return {color,      depth,        inverse_depth, transmittance, feature_map, median_ids,
-            made.radii, made.means2d, made.splats,   made.ids,      made.ranges};
+            made.radii, made.means2d, {made.splats, made.ids, made.ranges}};
 }
 
 }  // namespace ndr::cpu

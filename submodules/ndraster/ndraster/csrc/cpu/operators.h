@@ -10,16 +10,16 @@ namespace ndr::cpu {
 using at::Tensor;
 using Optional = std::optional<Tensor>;
 
-std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> forward(
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, std::vector<Tensor>> forward(
     const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities, const Optional& sh,
-    const Optional& colors, const Optional& features, at::ArrayRef<double> camera, int64_t width, int64_t height,
-    int64_t sh_degree, bool antialiasing, double near, double scale_modifier);
+    const Optional& colors, const Optional& features, const Tensor& camera, int64_t width, int64_t height,
+    int64_t sh_degree, bool antialiasing, double near, double scale_modifier, c10::string_view, bool);
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backward(
     const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities, const Optional& sh,
-    const Optional& colors, const Optional& features, at::ArrayRef<double> camera, int64_t width, int64_t height,
-    int64_t sh_degree, bool antialiasing, double near, double scale_modifier, const Tensor& splats, const Tensor& ids,
-    const Tensor& tile_ranges, const Tensor& color, const Tensor& depth, const Tensor& inverse_depth,
+    const Optional& colors, const Optional& features, const Tensor& camera, int64_t width, int64_t height,
+    int64_t sh_degree, bool antialiasing, double near, double scale_modifier, c10::string_view, bool,
+    at::TensorList saved, const Tensor& color, const Tensor& depth, const Tensor& inverse_depth,
     const Tensor& transmittance, const Tensor& feature_map, const Optional& g_color, const Optional& g_depth,
     const Optional& g_inverse_depth, const Optional& g_alpha, const Optional& g_feature_map, bool feature_geometry);
 

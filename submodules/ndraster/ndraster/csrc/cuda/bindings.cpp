@@ -40,13 +40,13 @@ TileLists make_lists(const Camera& camera, const Tensor& splats, const Tensor& i
             camera.height};
 }
 
-using Eleven = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
+using Forward = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, std::vector<Tensor>>;
 using Eight = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor>;
 
-Eleven forward(const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities,
-               OptionalTensor sh, OptionalTensor colors, OptionalTensor features, at::ArrayRef<double> camera_numbers,
+Forward forward(const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities,
+               OptionalTensor sh, OptionalTensor colors, OptionalTensor features, const Tensor& camera_numbers,
                int64_t width, int64_t height, int64_t sh_degree, bool antialiasing, double near,
-               double scale_modifier) {
+               double scale_modifier, c10::string_view precision, bool deterministic) {
     const c10::cuda::CUDAGuard guard(means.device());
     const cudaStream_t stream = c10::cuda::getCurrentCUDAStream().stream();
     const Camera camera = make_camera(camera_numbers, width, height, sh_degree, antialiasing, near, scale_modifier);
@@ -79,13 +79,13 @@ Eleven forward(const Tensor& means, const Tensor& quats, const Tensor& scales, c
         feature_map = at::empty({p.feature_width, height, width}, floats);
         launch_feature_blend(lists, p.features, p.feature_width, write(feature_map), stream);
     }
-    return {color, depth, inverse_depth, transmittance, feature_map, median_ids, radii, means2d, splats, ids, ranges};
+    return {color, depth, inverse_depth, transmittance, feature_map, median_ids, radii, means2d, {splats, ids, ranges}};
 }
 
 Eight backward(const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities,
-               OptionalTensor sh, OptionalTensor colors, OptionalTensor features, at::ArrayRef<double> camera_numbers,
+               OptionalTensor sh, OptionalTensor colors, OptionalTensor features, const Tensor& camera_numbers,
                int64_t width, int64_t height, int64_t sh_degree, bool antialiasing, double near, double scale_modifier,
-               const Tensor& splats, const Tensor& ids, const Tensor& ranges, const Tensor& color, const Tensor& depth,
+               c10::string_view precision, bool deterministic, at::TensorList saved, const Tensor& color, const Tensor& depth,
                const Tensor& inverse_depth, const Tensor& transmittance, const Tensor& feature_map,
                OptionalTensor g_color, OptionalTensor g_depth, OptionalTensor g_inverse_depth, OptionalTensor g_alpha,
                OptionalTensor g_feature_map, bool feature_geometry) {
@@ -93,6 +93,7 @@ Eight backward(const Tensor& means, const Tensor& quats, const Tensor& scales, c
     const cudaStream_t stream = c10::cuda::getCurrentCUDAStream().stream();
     const Camera camera = make_camera(camera_numbers, width, height, sh_degree, antialiasing, near, scale_modifier);
     const Parameters p = make_parameters(means, quats, scales, opacities, sh, colors, features);
+    const Tensor &splats = saved[0], &ids = saved[1], &ranges = saved[2];
     const TileLists lists = make_lists(camera, splats, ids, ranges);
     const auto floats = means.options();
 

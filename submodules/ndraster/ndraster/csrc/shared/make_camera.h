@@ -1,15 +1,15 @@
 // The camera numbers of an operator call as the Camera that kernels take. Host code.
 #pragma once
-#include <c10/util/ArrayRef.h>
-#include <c10/util/Exception.h>
+#include <ATen/core/Tensor.h>
 
 #include "camera.h"
 
 namespace ndr {
 
-inline Camera make_camera(c10::ArrayRef<double> numbers, int64_t width, int64_t height, int64_t sh_degree,
+inline Camera make_camera(const at::Tensor& packed, int64_t width, int64_t height, int64_t sh_degree,
                           bool antialiasing, double near, double scale_modifier) {
-    TORCH_CHECK(numbers.size() == 16, "camera holds ", numbers.size(), " numbers; expected 16");
+    TORCH_CHECK(packed.numel() == 16 && packed.is_cpu(), "camera holds ", packed.numel(), " numbers; expected 16 on the CPU");
+    const double* numbers = packed.const_data_ptr<double>();
     Camera c;
     double eye[3] = {0, 0, 0};
     for (int i = 0; i < 3; i++) {
