@@ -31,7 +31,8 @@ from scene import GaussianModel, Scene
 from scene.checkpoint import checkpoint_path, latest_checkpoint, load_checkpoint
 from scene.initialization import InitOptions, from_ply, initial_model
 from training import state
-from training.distillation import Distiller
+from training.distillation import Distiller, DistillPlan
+from training.lifting import lift_if_missed
 from training.options import RunOptions, check_options
 from training.output_folder import say_next_commands, set_aside_earlier_run, write_run_description
 from training.trainer import Trainer
@@ -84,6 +85,7 @@ def build_trainer(options: RunOptions, saved: dict | None) -> Trainer:
     """Data set, teacher, model and loop; says what was found."""
     device = choose_device(options.model.device)
     scene = Scene.open(options.model, device)
+    scene.images.prefetch_all(scene.train)
     distiller = build_distiller(options, scene, device)
     width = distiller.width if distiller is not None else 0
     model = build_model(options, scene, width, device) if saved is None else restored_model(saved, width, device)
@@ -111,7 +113,8 @@ def build_distiller(options: RunOptions, scene: Scene, device: torch.device) -> 
         fallback_dir=options.model.model_path,
         train_names=[camera.image_name for camera in scene.train],
     )
-    distiller = Distiller(maps, semantic, device)
+    plan = DistillPlan.from_options(semantic, options.optimization.iterations)
+    distiller = Distiller(maps, semantic, plan, device)
     missing = distiller.check_coverage(scene.train)
     if missing:
         warn(f"{missing} of {len(scene.train)} training images have no teacher map; they train the colours only")
@@ -141,6 +144,7 @@ def continue_from(trainer: Trainer, checkpoint: Path, saved: dict) -> None:
     """Restore the loop, and let a rolling checkpoint of this folder be replaced by the next one."""
     state.restore(trainer, saved)
     say(f"continuing after iteration {trainer.iteration} of {checkpoint}")
+    lift_if_missed(trainer)
     is_own = checkpoint == checkpoint_path(trainer.model_path, trainer.iteration)
     if is_own and trainer.iteration not in trainer.options.train.checkpoint_iterations:
         trainer.rolling_checkpoint = checkpoint

@@ -137,6 +137,10 @@ class SemanticParams:
     """Use a smaller feature width, the teacher's divided by --speedup_ratio, and a linear decoder."""
     speedup_ratio: int = 4
     """Divisor of the feature width with --speedup."""
+    distill: Literal["lift", "sgd", "lift+sgd"] = "lift+sgd"
+    """lift = weighted means of the teacher's maps, no training; sgd = training only; lift+sgd = lift, then train."""
+    lift_iteration: int = 0
+    """With lift+sgd: step after which features are lifted and their training starts; 0 = half of the steps."""
     semantic_feature_lr: float = 0.001
     """Learning rate of the features."""
     loss_reduce: float = 1.0
@@ -175,6 +179,8 @@ class TrainParams:
     """Start from the data set's points or from random ones; auto = points when there are any."""
     init_count: int = 100_000
     """Number of random points."""
+    cuda_graph: bool = True
+    """On a GPU, issue each iteration as one CUDA graph where it can be (not while distilling)."""
     tensorboard: bool = False
     """Also write TensorBoard events, when TensorBoard is installed."""
     quiet: bool = False

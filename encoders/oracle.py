@@ -33,21 +33,23 @@ class OracleTeacher:
     Args:
         dim: channels C.
         noise: standard deviation of Gaussian noise added per pixel and channel.
-        seed: of the vectors and the noise.
+        flips: share of the labels of every picture that are taken for another one of its labels, all over it.
+        seed: of the vectors, the noise and the flips.
     """
 
     name = "oracle"
 
-    def __init__(self, dim: int = 16, noise: float = 0.0, seed: int = 0) -> None:
-        if not 1 <= dim <= 1024 or noise < 0:
+    def __init__(self, dim: int = 16, noise: float = 0.0, flips: float = 0.0, seed: int = 0) -> None:
+        if not 1 <= dim <= 1024 or noise < 0 or not 0 <= flips <= 1:
             raise UserError(
-                f"oracle: dim is {dim} and noise {noise}; expected 1 <= dim <= 1024 and noise >= 0; change them"
+                f"oracle: dim is {dim}, noise {noise}, flips {flips}; expected 1 <= dim <= 1024, noise >= 0 and "
+                "0 <= flips <= 1; change them"
             )
-        self.dim, self.noise, self.seed = dim, noise, seed
+        self.dim, self.noise, self.flips, self.seed = dim, noise, flips, seed
 
     def options(self) -> dict[str, Any]:
         """See `Teacher.options`."""
-        return {"dim": self.dim, "noise": self.noise, "seed": self.seed}
+        return {"dim": self.dim, "noise": self.noise, "flips": self.flips, "seed": self.seed}
 
     def inputs(self, images: SceneImages) -> dict[str, Path]:
         """The label map of every picture: `labels/<key>.png`, or named by the last part of the key."""
@@ -60,11 +62,22 @@ class OracleTeacher:
         """See `Teacher.encode_scene`; maps have the size of the label maps."""
         vectors = np.concatenate([label_vectors(self.dim, self.seed), np.zeros((1, self.dim), np.float32)])
         for number, (key, path) in enumerate(self.inputs(images).items()):
-            features = vectors[read_labels(path)]
+            rng = np.random.default_rng((self.seed, number))
+            features = vectors[flipped(read_labels(path), self.flips, rng)]
             if self.noise:
-                rng = np.random.default_rng((self.seed, number))
                 features = features + rng.normal(0, self.noise, features.shape).astype(np.float32)
             yield key, features
+
+
+def flipped(labels: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Label map [H, W] in which each label becomes, with probability `share`, another one of the picture's labels."""
+    present = np.unique(labels[labels != IGNORE_LABEL])
+    if share == 0 or len(present) < 2:
+        return labels
+    table = np.arange(IGNORE_LABEL + 1, dtype=labels.dtype)
+    for label in present[rng.random(len(present)) < share]:
+        table[label] = rng.choice(present[present != label])
+    return table[labels]
 
 
 def read_labels(path: Path) -> np.ndarray:

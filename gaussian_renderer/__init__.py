@@ -34,6 +34,9 @@ class RenderSettings:
     semantic_geometry_grad: bool = False
     """Let the feature loss move geometry and opacity too."""
 
+    max_instances: int = 0
+    """CUDA: room for so many (Gaussian, tile) pairs, without a wait for the device; 0 = as many as needed."""
+
     def raster_settings(self, sh_degree: int) -> ndraster.Settings:
         """The rasterizer's own settings at the active SH degree."""
         return ndraster.Settings(
@@ -42,6 +45,7 @@ class RenderSettings:
             scale_modifier=self.scale_modifier,
             semantic_geometry_grad=self.semantic_geometry_grad,
             feature_size=self.feature_size,
+            max_instances=self.max_instances,
         )
 
 

@@ -32,6 +32,8 @@ class Camera:
     height: int
     time: float = 0.0
     info: CameraInfo | None = None
+    packed: Tensor | None = None
+    """[16] float32 on the GPU: pose and intrinsics that the CUDA rasterizer reads there (`ndraster.PinholeCamera`)."""
 
     @classmethod
     def from_info(
@@ -91,6 +93,7 @@ class Camera:
             cy=self.cy,
             width=self.width,
             height=self.height,
+            packed=self.packed,
         )
 
 

@@ -122,14 +122,9 @@ class GaussianModel:
 
     def activated(self) -> ndraster.Gaussians:
         """The values the rasterizer takes: scales exp, opacities sigmoid, quaternions of length 1."""
-        return ndraster.Gaussians(
-            means=self.means,
-            quats_wxyz=torch.nn.functional.normalize(self.quats_wxyz, dim=-1),
-            scales=self.log_scales.exp(),
-            opacities=self.opacity_logits.sigmoid(),
-            sh=self.sh,
-            features=self.features,
-        )
+        p = self.params
+        stored = (p["xyz"], p["rotation"], p["scaling"], p["opacity"], p["f_dc"], p["f_rest"])
+        return ndraster.activate(*stored, features=self.features)
 
     def at(self, time: float) -> ndraster.Gaussians:
         """Activated Gaussians at a moment in 0..1."""

@@ -20,7 +20,7 @@ from scene.scene_info import CameraInfo, DatasetError
 from utils.image_io import read_image, resize_uint8
 from utils.progress import warn
 
-DECODING_THREADS = 2
+DECODING_THREADS = min(8, os.cpu_count() or 2)
 GPU_SHARE = 0.25
 """Pictures go to the GPU by themselves if they fit in this share of its free memory."""
 RAM_SHARE = 0.5
@@ -38,7 +38,7 @@ class GroundTruth:
 
 
 @dataclass(frozen=True, eq=False)
-class _Stored:
+class StoredImage:
     """Bytes of one picture."""
 
     pixels: Tensor  # [3 | 4, H, W] uint8
@@ -73,9 +73,9 @@ class ImageStore:
         # Pinned blocks are rounded up to powers of two, so only what fits easily is pinned.
         fits = 2 * self.total_bytes <= self._limit_bytes
         self._pinned = fits and self.data_device.type == "cpu" and self.device.type == "cuda"
-        self._stored: OrderedDict[tuple, _Stored] = OrderedDict()
+        self._stored: OrderedDict[tuple, StoredImage] = OrderedDict()
         self._stored_bytes = 0
-        self._pending: dict[tuple, Future[_Stored]] = {}
+        self._pending: dict[tuple, Future[StoredImage]] = {}
         self._lock = Lock()
         self._threads = ThreadPoolExecutor(DECODING_THREADS, thread_name_prefix="images") if prefetch else None
 
@@ -85,6 +85,12 @@ class ImageStore:
         if self.total_bytes > self._limit_bytes:
             text += f", of which {format_bytes(self._limit_bytes)} are kept and the rest is decoded again when needed"
         return text
+
+    def prefetch_all(self, cameras: Sequence[Camera]) -> None:
+        """Starts decoding all these pictures, if all can be kept."""
+        if self.total_bytes <= self._limit_bytes:
+            for camera in cameras:
+                self.prefetch(camera)
 
     def prefetch(self, camera: Camera) -> None:
         """Starts decoding a picture that will be asked for soon."""
@@ -100,18 +106,10 @@ class ImageStore:
             camera: any size; the photograph is resized to it.
             background: [3] RGB 0..1 under transparent pixels; None = black.
         """
-        stored = self._fetch(camera)
-        pixels = stored.pixels.to(self.device, non_blocking=True).float() / 255
-        weight = None
-        if stored.weight is not None:
-            weight = stored.weight.to(self.device, non_blocking=True).float() / 255
-        if pixels.shape[0] == 3:
-            return GroundTruth(pixels, None, weight)
-        color, alpha = pixels[:3], pixels[3:]
-        image = color * alpha
-        if background is not None:
-            image = image + background.to(self.device)[:, None, None] * (1 - alpha)
-        return GroundTruth(image, alpha, weight)
+        stored = self.stored(camera)
+        pixels = stored.pixels.to(self.device, non_blocking=True)
+        weight = None if stored.weight is None else stored.weight.to(self.device, non_blocking=True)
+        return composite(pixels, weight, None if background is None else background.to(self.device))
 
     def close(self) -> None:
         """Stops the background threads."""
@@ -119,7 +117,8 @@ class ImageStore:
             self._threads.shutdown(wait=True, cancel_futures=True)
             self._threads = None
 
-    def _fetch(self, camera: Camera) -> _Stored:
+    def stored(self, camera: Camera) -> StoredImage:
+        """The bytes of a camera's picture, where they are kept."""
         key = _key(camera)
         with self._lock:
             if key in self._stored:
@@ -131,7 +130,7 @@ class ImageStore:
             self._keep(key, stored)
         return stored
 
-    def _keep(self, key: tuple, stored: _Stored) -> None:
+    def _keep(self, key: tuple, stored: StoredImage) -> None:
         """Remembers a picture and forgets those unused for longest beyond the limit."""
         self._stored[key] = stored
         self._stored_bytes += stored.num_bytes
@@ -139,9 +138,9 @@ class ImageStore:
             _, oldest = self._stored.popitem(last=False)
             self._stored_bytes -= oldest.num_bytes
 
-    def _load(self, camera: Camera) -> _Stored:
+    def _load(self, camera: Camera) -> StoredImage:
         pixels, weight = decode(camera)
-        return _Stored(self._place(pixels), None if weight is None else self._place(weight))
+        return StoredImage(self._place(pixels), None if weight is None else self._place(weight))
 
     def _place(self, array: np.ndarray) -> Tensor:
         """[H, W, C] uint8 array as [C, H, W] tensor where bytes are kept, pinned if the GPU will fetch it."""
@@ -149,6 +148,23 @@ class ImageStore:
         if self._pinned:
             return tensor.pin_memory()
         return tensor.to(self.data_device)
+
+
+def composite(
+    pixels: Tensor,  # [3 | 4, H, W] uint8
+    weight: Tensor | None,  # [1, H, W] uint8
+    background: Tensor | None,  # [3] under transparent pixels; None = black
+) -> GroundTruth:
+    """Bytes as the numbers that a render is compared with; all on one device."""
+    pixels = pixels / 255
+    weight = None if weight is None else weight / 255
+    if pixels.shape[0] == 3:
+        return GroundTruth(pixels, None, weight)
+    color, alpha = pixels[:3], pixels[3:]
+    image = color * alpha
+    if background is not None:
+        image = image + background[:, None, None] * (1 - alpha)
+    return GroundTruth(image, alpha, weight)
 
 
 def decode(camera: Camera) -> tuple[np.ndarray, np.ndarray | None]:

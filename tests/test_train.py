@@ -99,12 +99,17 @@ def resume(out: Path, *flags: str) -> None:
 
 def assert_same_result(out: Path, finished: Path) -> None:
     """Bit for bit the same Gaussians, decoder and figures."""
+    assert_same_model(out, finished)
+    records = [[r | {"seconds": 0} for r in read_records(folder)] for folder in (out, finished)]
+    assert records[0] == records[1]
+
+
+def assert_same_model(out: Path, finished: Path) -> None:
+    """Bit for bit the same Gaussians and decoder."""
     name = Path("point_cloud/iteration_40/point_cloud.ply")
     assert (out / name).read_bytes() == (finished / name).read_bytes()
     decoders = [LinearDecoder.load(decoder_path(folder, 40)).state_dict() for folder in (out, finished)]
     assert all(torch.equal(decoders[0][key], decoders[1][key]) for key in decoders[0])
-    records = [[r | {"seconds": 0} for r in read_records(folder)] for folder in (out, finished)]
-    assert records[0] == records[1]
 
 
 def read_records(folder: Path) -> list[dict]:
@@ -128,6 +133,46 @@ def test_features_and_decoder_are_trained_and_saved(finished):
     assert arrays.semantic_feature.shape[1] == WIDTH and abs(arrays.semantic_feature).max() > 0
     assert len(arrays) > 150  # densified
     assert LinearDecoder.load(decoder_path(finished, 40)).teacher_dim == TEACHER_DIM
+
+
+def test_the_lift_is_said_and_saves_before_it_have_features_too(data, tmp_path, capsys):
+    flags = ["-s", str(data), "-m", str(tmp_path), *FLAGS, "--lift_iteration", "20", "--save_iterations", "10", "30"]
+    train.main(flags)
+    lines = [line for line in capsys.readouterr().out.splitlines() if "features of 8 views lifted into" in line]
+    assert [line.split(":")[0] for line in lines] == ["iteration 10", "iteration 20"]
+    for iteration in (10, 30, 40):
+        assert read_ply(tmp_path / f"point_cloud/iteration_{iteration}/point_cloud.ply").semantic_feature.any()
+        assert LinearDecoder.load(decoder_path(tmp_path, iteration)).teacher_dim == TEACHER_DIM
+
+
+def test_lifting_alone_trains_no_features(data, tmp_path, capsys):
+    """A run that ends with a lift has the features of a lift into its last geometry, however it got there."""
+    flags = ["-s", str(data), *FLAGS, "--iterations", "12", "--distill"]
+    train.main([*flags, "lift", "-m", str(tmp_path / "lift")])
+    assert capsys.readouterr().out.count("lifted into") == 1
+    train.main([*flags, "lift+sgd", "--lift_iteration", "12", "-m", str(tmp_path / "both")])
+    name = "point_cloud/iteration_12/point_cloud.ply"
+    assert (tmp_path / "lift" / name).read_bytes() == (tmp_path / "both" / name).read_bytes()
+
+
+@pytest.mark.parametrize("mode", ["lift", "sgd", "lift+sgd"])
+def test_every_mode_resumes_to_the_same_result(data, tmp_path, mode):
+    """Also when interrupted after the lift of a shorter run: what that lifted and trained is replaced."""
+    flags = ["-s", str(data), *FLAGS, "--distill", mode, "--semantic_start", "3"]
+    train.main([*flags, "-m", str(tmp_path / "whole")])
+    train.main([*flags, "-m", str(tmp_path / "parts"), "--iterations", "22", "--checkpoint_every", "11"])
+    resume(tmp_path / "parts", "--iterations", "40")
+    assert_same_model(tmp_path / "parts", tmp_path / "whole")
+
+
+def test_a_late_start_without_features_lifts_at_once(data, tmp_path, capsys):
+    words = ["-s", str(data), *PLAIN, "--iterations", "20", "--checkpoint_iterations", "20"]
+    train.main([*words, "-m", str(tmp_path / "colours")])
+    checkpoint = str(tmp_path / "colours/chkpnt20.pth")
+    late = ["--iterations", "24", "--lift_iteration", "15", "--start_checkpoint", checkpoint]
+    train.main(["-s", str(data), *FLAGS, *late, "-m", str(tmp_path / "features")])
+    assert "iteration 20: features of 8 views lifted" in capsys.readouterr().out
+    assert read_ply(tmp_path / "features/point_cloud/iteration_24/point_cloud.ply").semantic_feature.any()
 
 
 def test_first_and_last_lines(finished):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import ndraster
 import torch
 from ndraster import RasterOutput
 from torch import Tensor
@@ -67,6 +68,10 @@ class DensificationPlan:
         at_start = self.reset_at_start and iteration == self.start
         return iteration < self.stop and (iteration % self.reset_interval == 0 or at_start)
 
+    def observes_at(self, iteration: int) -> bool:
+        """Whether the views of this iteration count."""
+        return iteration < self.stop
+
     def prunes_large_at(self, iteration: int) -> bool:
         """Whether size counts when pruning: only once opacities have been reset."""
         return iteration > self.reset_interval
@@ -84,26 +89,26 @@ class AdaptiveDensity:
     gradient_sum: Tensor = field(default_factory=lambda: torch.zeros(0))  # [N]
     num_seen: Tensor = field(default_factory=lambda: torch.zeros(0))  # [N]
     max_radii_px: Tensor = field(default_factory=lambda: torch.zeros(0))  # [N]
-    _scales: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
+    version: int = 0  # counts replacements of tensors, here and in the model
 
     def reset_statistics(self, model: GaussianModel) -> None:
         """Forget everything observed; sizes follow the model."""
         zeros = torch.zeros(model.num_gaussians, device=model.device)
         self.gradient_sum, self.num_seen, self.max_radii_px = zeros, zeros.clone(), zeros.clone()
+        self.version += 1
 
     @torch.no_grad()
     def observe(self, output: RasterOutput, iteration: int) -> None:
         """Add one rendered view, after its backward pass. No host synchronisation, no indexing."""
         gradient = output.screen_probe.grad
-        if iteration >= self.plan.stop or gradient is None:
+        if not self.plan.observes_at(iteration) or gradient is None:
             return
         height, width = output.color.shape[-2:]
-        pixel_gradient = gradient[:, 2:] if self.plan.absgrad else gradient[:, :2]
-        # unseen Gaussians (radius 0) have no gradient, so only the count needs to know them
-        self.gradient_sum += torch.linalg.vector_norm(pixel_gradient * self._pixels_per_unit(width, height), dim=1)
-        self.num_seen += output.radii > 0
+        units = (0.5 * width, 0.5 * height)  # px per normalised device unit, to which the threshold refers
+        sums = (self.gradient_sum, self.num_seen)
+        ndraster.add_screen_gradients(gradient, output.radii, units, self.plan.absgrad, *sums)
         if self.plan.prune_screen_size:
-            self.max_radii_px = torch.maximum(self.max_radii_px, output.radii)
+            torch.maximum(self.max_radii_px, output.radii, out=self.max_radii_px)
 
     @torch.no_grad()
     def update(self, model: GaussianModel, optimizer: torch.optim.Optimizer, iteration: int) -> None:
@@ -121,12 +126,7 @@ class AdaptiveDensity:
         """Take over what `state_dict` gave, on this strategy's device."""
         for name in ("gradient_sum", "num_seen", "max_radii_px"):
             setattr(self, name, state[name].to(getattr(self, name)).clone())
-
-    def _pixels_per_unit(self, width: int, height: int) -> Tensor:
-        """[2] px per normalised device unit, to which the threshold refers: there the image is 2 wide and 2 high."""
-        if (width, height) not in self._scales:
-            self._scales[width, height] = self.gradient_sum.new_tensor([0.5 * width, 0.5 * height])
-        return self._scales[width, height]
+        self.version += 1
 
     def _densify_and_prune(self, model: GaussianModel, optimizer: torch.optim.Optimizer, iteration: int) -> None:
         clone, split = self._choose(model)

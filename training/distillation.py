@@ -1,21 +1,63 @@
-"""Distilling a teacher's feature maps into the Gaussians by gradient descent (Feature 3DGS, Zhou et al. 2024)."""
+"""Distilling a teacher's feature maps into the Gaussians: when, and by gradient descent (Zhou et al. 2024).
+
+`training.lifting` is the way without gradients.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
+import ndraster
 import torch
 import torch.nn.functional as F
+from ndraster import Gaussians
 from torch import Tensor
 
 from arguments import SemanticParams
 from encoders import FeatureMaps
+from gaussian_renderer import RenderSettings
 from gaussian_renderer.feature_decoder import LinearDecoder
 from scene.cameras import Camera
-from training.losses import LOSSES
+from scene.gaussian_model import GaussianModel
 from utils.errors import UserError
 
 DECODER_LR = 1e-4
+SGD_SHARE = 0.5  # of the iterations come after the lift of lift+sgd (measured: docs/distillation.md)
 RESIDENT_SHARE = 0.25  # of the free GPU memory, for teacher maps that stay there
 RESIDENT_BYTES_CPU = 1 << 30
+
+
+@dataclass(frozen=True)
+class DistillPlan:
+    """When features are lifted and when they are trained; iterations are 1-based.
+
+    What is lifted replaces all that was learnt before, so a resumed run ends like one that was never interrupted.
+    """
+
+    mode: str  # sgd, lift or lift+sgd
+    start: int  # first iteration with a feature loss, if there is any
+    lift_at: int  # after this iteration lift+sgd lifts
+
+    @classmethod
+    def from_options(cls, semantic: SemanticParams, iterations: int) -> DistillPlan:
+        """The plan that the command line asks for, in a run of so many iterations."""
+        if not 0 <= semantic.lift_iteration <= iterations:
+            raise UserError(
+                f"--lift_iteration is {semantic.lift_iteration}; expected 1 to --iterations {iterations}, or 0 for auto"
+            )
+        lift_at = semantic.lift_iteration or iterations - int(SGD_SHARE * iterations)
+        return cls(semantic.distill, semantic.semantic_start, lift_at)
+
+    def trains_at(self, iteration: int) -> bool:
+        """Whether this iteration has a feature loss."""
+        after_lift = self.mode == "sgd" or (self.mode == "lift+sgd" and iteration > self.lift_at)
+        return after_lift and iteration >= self.start
+
+    def lifts_at(self, iteration: int, is_saved: bool) -> bool:
+        """Whether features are lifted after this iteration: when it is time, and for what is saved without training."""
+        if self.mode == "lift":
+            return is_saved
+        return self.mode == "lift+sgd" and (iteration == self.lift_at or (is_saved and iteration < self.lift_at))
 
 
 def latent_width(teacher_dim: int, options: SemanticParams) -> int:
@@ -38,16 +80,16 @@ class Distiller:
     the same as before it (both are linear) and costs less.
     """
 
-    def __init__(self, maps: FeatureMaps, options: SemanticParams, device: torch.device):
+    def __init__(self, maps: FeatureMaps, options: SemanticParams, plan: DistillPlan, device: torch.device):
         self._maps = _ResidentMaps(maps, device)
-        self._loss = LOSSES.get(options.semantic_loss)
         self._options = options
+        self.plan = plan
         self.width = latent_width(maps.dim, options)
         self.decoder: LinearDecoder | None = None
         self.decoder_optimizer: torch.optim.Adam | None = None
         if self.width != maps.dim:
             self.decoder = LinearDecoder(self.width, maps.dim).to(device)
-            self.decoder_optimizer = torch.optim.Adam(self.decoder.parameters(), lr=DECODER_LR)
+            self.restart_decoder_optimizer()
 
     def check_coverage(self, cameras: tuple[Camera, ...]) -> int:
         """Number of training views without a teacher map; an error if none has one."""
@@ -59,9 +101,22 @@ class Distiller:
             )
         return missing
 
+    def has_map(self, camera: Camera) -> bool:
+        """Whether the teacher has a map of this view."""
+        return self._maps.has(camera.image_name)
+
+    def teacher(self, camera: Camera) -> Tensor:
+        """The teacher's map [C, h, w] of a view, half precision."""
+        return self._maps.get(camera.image_name)
+
     def is_active(self, camera: Camera, iteration: int) -> bool:
-        """Whether features are rendered for this view at this iteration."""
-        return iteration >= self._options.semantic_start and self._maps.has(camera.image_name)
+        """Whether there is a feature loss for this view at this iteration."""
+        return self.plan.trains_at(iteration) and self.has_map(camera)
+
+    def samples(self, model: GaussianModel, backend: str) -> bool:
+        """Whether `sampled_loss` is the quick way: the rasterizer then needs no feature image of the view."""
+        name = ndraster.choose_backend(backend, model.means)
+        return self._options.feature_res == "image" and ndraster.can_sample(name)
 
     def feature_size(self, camera: Camera) -> tuple[int, int] | None:
         """(h, w) at which the student is rendered; None = the image's size."""
@@ -71,12 +126,39 @@ class Distiller:
 
     def loss(self, student: Tensor, camera: Camera) -> Tensor:
         """Scalar distance between the rendered map [D, h', w'] and the view's teacher map [C, h, w]."""
-        teacher = self._maps.get(camera.image_name).float()
+        teacher = self.teacher(camera).float()
         size = teacher.shape[-2:]
         if student.shape[-2:] != size:
             student = F.interpolate(student[None], size=size, mode="bilinear", align_corners=True)[0]
         decoded = student if self.decoder is None else self.decoder(student)
-        return self._loss(decoded, teacher)
+        return ndraster.feature_distance(decoded, teacher, self._options.semantic_loss)
+
+    def sampled_loss(self, model: GaussianModel, camera: Camera, settings: RenderSettings) -> Tensor:
+        """The same distance without a rendered map; the model is only moved with `semantic_geometry_grad`."""
+        with torch.set_grad_enabled(settings.semantic_geometry_grad):
+            gaussians: Gaussians = model.at(camera.time)
+        return ndraster.distill_loss(
+            replace(gaussians, features=model.features),
+            camera.pinhole,
+            self.teacher(camera),
+            loss=self._options.semantic_loss,
+            decoder=None if self.decoder is None else (self.decoder.linear.weight, self.decoder.linear.bias),
+            settings=replace(settings, feature_size=None).raster_settings(model.active_sh_degree),
+            backend=settings.backend,
+        )
+
+    @torch.no_grad()
+    def set_decoder(self, weight: Tensor, bias: Tensor) -> None:
+        """Start the decoder anew from weight [C, D] and bias [C]."""
+        if self.decoder is not None:
+            self.decoder.linear.weight.copy_(weight)
+            self.decoder.linear.bias.copy_(bias)
+            self.restart_decoder_optimizer()
+
+    def restart_decoder_optimizer(self) -> None:
+        """Forget what the decoder's optimizer has seen."""
+        if self.decoder is not None:
+            self.decoder_optimizer = torch.optim.Adam(self.decoder.parameters(), lr=DECODER_LR)
 
     def step(self) -> None:
         """One optimizer step of the decoder, if there is one and it was used."""

@@ -80,6 +80,11 @@ def zero_moments(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> N
             value.zero_()
 
 
+def forget_state(optimizer: torch.optim.Optimizer, parameter: nn.Parameter) -> None:
+    """Forget everything that the optimizer knows about a parameter, as before its first step."""
+    optimizer.state.pop(parameter, None)
+
+
 def swap_parameter(
     params: MutableMapping[str, nn.Parameter],
     optimizer: torch.optim.Optimizer,

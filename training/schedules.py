@@ -82,9 +82,9 @@ class Background:
     """The colour behind everything: white, black, or a new random one for every iteration."""
 
     def __init__(self, white: bool, is_random: bool, device: torch.device):
-        self.fixed = torch.full((3,), float(white), device=device)  # [3] RGB, also for evaluation
-        self._is_random = is_random
+        self.fixed = torch.ones(3, device=device) if white else None  # [3] RGB, also for evaluation; None = black
+        self._is_random, self._device = is_random, device
 
-    def draw(self) -> Tensor:
-        """[3] RGB for one training iteration."""
-        return torch.rand_like(self.fixed) if self._is_random else self.fixed
+    def draw(self) -> Tensor | None:
+        """[3] RGB for one training iteration; None = black."""
+        return torch.rand(3, device=self._device) if self._is_random else self.fixed

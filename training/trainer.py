@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,8 +26,10 @@ from training import state
 from training.densification import AdaptiveDensity, DensificationPlan
 from training.distillation import Distiller
 from training.evaluation import evaluate, image_psnr, train_sample
+from training.graphed_step import GraphedSteps, ModelState, Step
 from training.interruption import StopRequest
-from training.losses import image_losses, l1_loss, photometric_weights, weighted_sum
+from training.lifting import lift_features
+from training.losses import image_loss, l1_loss, weighted_sum
 from training.optimizers import build_optimizer, learning_rates, parameter_groups
 from training.options import RunOptions
 from training.output_folder import resume_command
@@ -37,15 +39,6 @@ from utils.progress import Progress, say
 
 READ_LOSS_EVERY = 20  # iterations between two waits for the GPU
 MAX_LOG_INTERVAL = 100
-
-
-@dataclass(frozen=True)
-class Step:
-    """What one iteration leaves for the report."""
-
-    color: Tensor  # [3, H, W] rendered, detached
-    truth: GroundTruth
-    loss: Tensor  # scalar, detached
 
 
 class Trainer:
@@ -77,12 +70,12 @@ class Trainer:
         self.order = CameraOrder(len(scene.train))
         self.background = Background(options.model.white_background, optimization.random_background, model.device)
         self.settings = RenderSettings(backend=options.model.backend, antialiasing=options.pipeline.antialiasing)
-        self._weights = photometric_weights(optimization.lambda_dssim) | {
-            "alpha": optimization.lambda_alpha,
-            "features": options.semantic.loss_reduce,
-        }
+        self._weights = {"alpha": optimization.lambda_alpha, "features": options.semantic.loss_reduce}
         self._watch = LossWatch(1 if model.device.type == "cpu" or options.pipeline.debug else READ_LOSS_EVERY)
         self._log_every = max(1, min(MAX_LOG_INTERVAL, optimization.iterations // 50))
+        self._graphs: GraphedSteps | None = None
+        if self._may_use_graphs():
+            self._graphs = GraphedSteps(self._work, self._count_pairs, scene.train, scene.images, model.device)
 
     def run(self) -> None:
         """Train up to `--iterations`; raises KeyboardInterrupt after saving a checkpoint when asked to stop."""
@@ -112,34 +105,86 @@ class Trainer:
             model.oneup_sh_degree()
         camera = self.scene.train[self.order.draw()]
         background = self.background.draw()
-        truth = self.scene.images.get(camera, background)
+        step = self._graphed(camera, background) or self._eager(camera, background)
         self.scene.images.prefetch(self.scene.train[self.order.upcoming])
-        output = self._render(camera, background)
+        return step
+
+    def _eager(self, camera: Camera, background: Tensor | None) -> Step:
+        truth = self.scene.images.get(camera, background)
+        return self._work(camera, background, truth, watch=self._watch)
+
+    def _graphed(self, camera: Camera, background: Tensor | None) -> Step | None:
+        """The same as a CUDA graph, or None where graphs are not used."""
+        if self._graphs is None or self._distils(camera):
+            return None
+        self.optimizer.rates.upload(self.optimizer)
+        density, model = self.density, self.model
+        observes = density.plan.observes_at(self.iteration)
+        state = ModelState(density.version, model.num_gaussians, model.active_sh_degree, observes)
+        step = self._graphs.run(camera, background, state)
+        if step is not None:
+            self._watch.record(self.iteration, step.loss.clone(), model)
+        return step
+
+    def _work(
+        self,
+        camera: Camera,
+        background: Tensor | None,
+        truth: GroundTruth,
+        max_instances: int = 0,
+        watch: LossWatch | None = None,
+    ) -> Step:
+        """Render, losses, backward, statistics, optimizer step; waits for the device only where it must."""
+        output = self._render(camera, background, max_instances)
         loss = weighted_sum(self._losses(output, camera, truth), self._weights)
         loss.backward()
-        self._watch.record(iteration, loss, model)
-        self.density.observe(output, iteration)
+        if watch is not None:
+            watch.record(self.iteration, loss, self.model)
+        self.density.observe(output, self.iteration)
         self._step(output)
-        return Step(output.color.detach(), truth, loss.detach())
+        return Step(output.color.detach(), truth, loss.detach(), output.instances)
 
-    def _render(self, camera: Camera, background: Tensor) -> RasterOutput:
-        distiller = self.distiller
-        with_features = distiller is not None and distiller.is_active(camera, self.iteration)
+    def _may_use_graphs(self) -> bool:
+        """Whether iterations are sequences of launches that do not depend on values, on a GPU."""
+        train, model = self.options.train, self.model
+        wanted = train.cuda_graph and not (train.detect_anomaly or self.options.pipeline.debug)
+        plain = self.motion_optimizer is None and model.motion.is_capturable
+        return wanted and plain and model.device.type == "cuda" and self.settings.backend in ("auto", "cuda")
+
+    @torch.no_grad()
+    def _count_pairs(self, camera: Camera) -> int:
+        settings = replace(self.settings, with_features=False)
+        return int(render(camera, self.model, settings=settings).instances)
+
+    def _distils(self, camera: Camera) -> bool:
+        return self.distiller is not None and self.distiller.is_active(camera, self.iteration)
+
+    def _render(self, camera: Camera, background: Tensor | None, max_instances: int) -> RasterOutput:
+        distiller, active = self.distiller, self._distils(camera)
+        with_features = active and not distiller.samples(self.model, self.settings.backend)
         settings = replace(
             self.settings,
             with_features=with_features,
             feature_size=distiller.feature_size(camera) if with_features else None,
             semantic_geometry_grad=self.options.semantic.semantic_geometry_grad,
+            max_instances=max_instances,
         )
         return render(camera, self.model, background, settings=settings)
 
     def _losses(self, output: RasterOutput, camera: Camera, truth: GroundTruth) -> dict[str, Tensor]:
-        losses = image_losses(output.color, truth.image, truth.weight, self.settings.backend)
+        lambda_dssim, backend = self.options.optimization.lambda_dssim, self.settings.backend
+        losses = {"image": image_loss(output.color, truth.image, lambda_dssim, truth.weight, backend)}
         if self.options.optimization.lambda_alpha > 0 and truth.alpha is not None:
             losses["alpha"] = l1_loss(output.alpha, truth.alpha, truth.weight)
-        if output.features is not None and self.distiller is not None:
-            losses["features"] = self.distiller.loss(output.features, camera)
+        if self._distils(camera):
+            losses["features"] = self._feature_loss(output, camera)
         return losses | self.model.motion.losses(self.model, camera.time)
+
+    def _feature_loss(self, output: RasterOutput, camera: Camera) -> Tensor:
+        if output.features is not None:
+            return self.distiller.loss(output.features, camera)
+        geometry = self.options.semantic.semantic_geometry_grad
+        return self.distiller.sampled_loss(self.model, camera, replace(self.settings, semantic_geometry_grad=geometry))
 
     def _step(self, output: RasterOutput) -> None:
         self.optimizer.step(output.radii)
@@ -160,7 +205,10 @@ class Trainer:
         bar.update(iteration, **fields)
         if iteration in self.options.train.test_iterations:
             self.evaluate(log)
-        if iteration in self.options.train.save_iterations or iteration == last:
+        is_saved = iteration in self.options.train.save_iterations or iteration == last
+        if self.distiller is not None and self.distiller.plan.lifts_at(iteration, is_saved):
+            lift_features(self)
+        if is_saved:
             self.save()
 
     def _training_figures(self, step: Step) -> dict[str, object]:
@@ -183,7 +231,7 @@ class Trainer:
                     f"PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.4f}, L1 {figures['l1']:.4f}"
                 )
 
-    def _draw(self, camera: Camera, background: Tensor, settings: RenderSettings) -> Tensor:
+    def _draw(self, camera: Camera, background: Tensor | None, settings: RenderSettings) -> Tensor:
         return render(camera, self.model, background, settings=settings).color
 
     def save(self) -> None:

@@ -76,13 +76,21 @@ def fit_pca(samples: Tensor, k: int = 3, seed: int = 0) -> Pca:
         samples = samples[torch.randperm(samples.shape[0], generator=generator)[:MAX_SAMPLES]]
     mean = samples.mean(dim=0)
     centred = samples - mean
-    vectors = torch.linalg.eigh(centred.T @ centred)[1].flip(1)[:, :k]  # largest first
-    peaks = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
-    vectors = vectors * torch.where(peaks < 0, -1.0, 1.0)
-    basis = torch.zeros(mean.shape[0], k, dtype=torch.float64)
-    basis[:, : vectors.shape[1]] = vectors
+    basis = leading_vectors(centred.T @ centred, k)
     low, high = _robust_range(centred @ basis)
     return Pca(mean.float(), basis.float(), low.float(), high.float())
+
+
+def leading_vectors(covariance: Tensor, k: int) -> Tensor:
+    """Eigenvectors [D, k] of the largest eigenvalues of a symmetric [D, D], largest first; zero columns beyond D.
+
+    The largest entry of each is positive, so that equal data give equal vectors.
+    """
+    vectors = torch.linalg.eigh(covariance)[1].flip(1)[:, :k]
+    peaks = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
+    basis = covariance.new_zeros(covariance.shape[0], k)
+    basis[:, : vectors.shape[1]] = vectors * torch.where(peaks < 0, -1.0, 1.0)
+    return basis
 
 
 def _robust_range(values: Tensor) -> tuple[Tensor, Tensor]:

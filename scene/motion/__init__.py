@@ -18,6 +18,9 @@ MOTIONS = Registry("motion")
 class Motion(Protocol):
     """What the training loop asks of a motion; it never asks which kind it is."""
 
+    is_capturable: bool
+    """Whether every iteration is the same sequence of launches, whatever the time (for CUDA graphs)."""
+
     def at(self, model: GaussianModel, time: float) -> ndraster.Gaussians:
         """Activated Gaussians at a moment in 0..1."""
 

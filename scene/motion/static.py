@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class StaticMotion:
     """The same Gaussians at every time."""
 
+    is_capturable = True
+
     def at(self, model: GaussianModel, time: float) -> ndraster.Gaussians:
         """Activated Gaussians, whatever the time."""
         del time

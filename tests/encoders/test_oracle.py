@@ -27,6 +27,18 @@ def test_noise_has_the_asked_spread_and_repeats(toy_images):
     assert abs((noisy - clean).std() - 0.1) < 0.005
 
 
+def test_flips_change_whole_labels_of_some_pictures(toy_scene, toy_images):
+    teacher, changed = OracleTeacher(flips=0.3), 0
+    for key, features in teacher.encode_scene(toy_images):
+        labels = np.asarray(Image.open(toy_scene / f"labels/{key}.png"))
+        found = (features @ label_vectors(16)[:16].T).argmax(-1)
+        taken_for = {label: set(np.unique(found[labels == label])) for label in np.unique(labels)}
+        assert all(len(names) == 1 for names in taken_for.values())
+        assert set().union(*taken_for.values()) <= set(taken_for)
+        changed += sum(names != {label} for label, names in taken_for.items())
+    assert changed > 0
+
+
 def test_ignored_pixels_have_no_feature(tmp_path):
     (tmp_path / "labels").mkdir()
     Image.fromarray(np.array([[0, 255]], np.uint8)).save(tmp_path / "labels/a.png")
@@ -44,5 +56,6 @@ def test_missing_or_coloured_labels_are_one_line(tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (4, 4, 3), np.uint8)).save(tmp_path / "labels/a.png")
     with pytest.raises(ValueError, match="colour picture"):
         list(OracleTeacher().encode_scene(images))
-    with pytest.raises(ValueError, match="noise"):
-        OracleTeacher(noise=-1)
+    for wrong in ({"noise": -1}, {"flips": 1.5}):
+        with pytest.raises(ValueError, match="noise >= 0"):
+            OracleTeacher(**wrong)

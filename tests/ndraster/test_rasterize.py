@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import ndraster
@@ -56,6 +57,7 @@ def assert_close(name: str, ours: torch.Tensor | None, right: torch.Tensor | Non
 def compare(backend: str, gaussians: Gaussians, view: PinholeCamera, settings: Settings, weights: dict | None = None):
     """Forward and gradients against the reference. Pixels at a hard step are left out of the loss and counted."""
     tolerance = TOLERANCE[backend]
+    settings = replace(settings, precision="fp32")
     steps = near_steps(gaussians, view, settings)
     assert steps.float().mean() < 0.05
     right, right_gradients = run(moved(gaussians, torch.float64), view, settings, "reference", weights, ~steps)
@@ -90,7 +92,8 @@ def test_feature_widths(backend, width):
 def test_widest_features_forward(backend):
     gaussians = cloud(feature_width=1024)
     right = ndraster.rasterize(gaussians, camera(), backend="reference").features
-    ours = ndraster.rasterize(moved(gaussians, torch.float32, backend), camera(), backend=backend).features
+    exact = Settings(precision="fp32")
+    ours = ndraster.rasterize(moved(gaussians, torch.float32, backend), camera(), None, exact, backend).features
     steps = near_steps(gaussians, camera(), Settings())
     assert_close("features", ours.cpu()[:, ~steps], right.detach()[:, ~steps], TOLERANCE[backend])
 
@@ -220,3 +223,43 @@ def test_without_gradients(backend):
     with torch.no_grad():
         output = ndraster.rasterize(given, camera(), backend=backend)
     assert not output.color.requires_grad and output.alpha.max() > 0.5
+
+
+@compiled
+@pytest.mark.parametrize("width", [1, 24, 32, 100, 512])
+@pytest.mark.parametrize("precision", ["fp16", "fp32"])
+def test_precision_of_features(backend, width, precision):
+    """Half-precision operands lose 1e-3 at most, the other grade 1e-5; gradients keep their direction."""
+    gaussians, view = cloud(300, feature_width=width, seed=8), camera(80, 60)
+    settings = Settings(semantic_geometry_grad=True, precision=precision)
+    steps = near_steps(gaussians, view, settings)
+    weights = {"features": loss_weights(ndraster.rasterize(gaussians, view, backend="reference"))["features"]}
+    right, right_gradients = run(moved(gaussians, torch.float64), view, settings, "reference", weights, ~steps)
+    ours, our_gradients = run(moved(gaussians, torch.float32, backend), view, settings, backend, weights, ~steps)
+    bound = 1e-3 if precision == "fp16" else 1e-5
+    assert_close("features", ours.features.cpu()[:, ~steps], right.features.detach()[:, ~steps], bound)
+    assert_close("gradient of features", our_gradients["features"], right_gradients["features"], bound)
+    for name in ("means", "quats_wxyz", "scales", "opacities", "features"):
+        cosine = torch.cosine_similarity(
+            our_gradients[name].cpu().double().flatten(), right_gradients[name].flatten(), 0
+        )
+        assert cosine > 0.9999, name
+
+
+@compiled
+@pytest.mark.skipif(os.environ.get("NDRASTER_SIMT") == "1", reason="the way without matrix units has no such mode")
+@pytest.mark.parametrize("width", [3, 40, 70])
+def test_deterministic_mode_repeats_every_bit(backend, width):
+    given = moved(cloud(300, feature_width=width, seed=9), torch.float32, backend)
+    settings = Settings(semantic_geometry_grad=True, deterministic=True)
+    runs = []
+    for _ in range(3):
+        for tensor in vars(given).values():
+            if tensor is not None:
+                tensor.grad = None
+        output = ndraster.rasterize(given, camera(80, 60), settings=settings, backend=backend)
+        (output.color.square().sum() + output.features.square().sum() + output.depth.sum()).backward()
+        runs.append([output.color, output.features, *gradients(given).values(), output.screen_probe.grad])
+    for other in runs[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(runs[0], other, strict=True))
+    compare(backend, cloud(300, feature_width=width, seed=9), camera(80, 60), settings)

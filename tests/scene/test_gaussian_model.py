@@ -30,7 +30,8 @@ def test_activated_values():
     torch.testing.assert_close(gaussians.scales.log(), values["scaling"])
     torch.testing.assert_close(gaussians.opacities.logit(), values["opacity"][:, 0])
     torch.testing.assert_close(gaussians.quats_wxyz.norm(dim=1), torch.ones(5))
-    torch.testing.assert_close(gaussians.sh, torch.cat((values["f_dc"], values["f_rest"]), dim=1))
+    torch.testing.assert_close(gaussians.sh, values["f_dc"])
+    torch.testing.assert_close(gaussians.sh_rest, values["f_rest"])
     torch.testing.assert_close(gaussians.features, values["semantic_feature"])
     assert GaussianModel(params()).activated().features is None
 
@@ -38,7 +39,7 @@ def test_activated_values():
 def test_gradients_reach_every_parameter():
     model = GaussianModel(params(feature_dim=2))
     gaussians = model.activated()
-    fields = ("means", "quats_wxyz", "scales", "opacities", "sh", "features")
+    fields = ("means", "quats_wxyz", "scales", "opacities", "sh", "sh_rest", "features")
     sum(getattr(gaussians, name).square().sum() + getattr(gaussians, name).sum() for name in fields).backward()
     for name, parameter in model.params.items():
         assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name

@@ -196,3 +196,14 @@ def test_delivery_on_the_gpu(tmp_path, data_device):
     there = ImageStore([camera], "cpu").get(camera, torch.ones(3))
     assert here.image.is_cuda
     torch.testing.assert_close(here.image.cpu(), there.image)
+
+
+@pytest.mark.parametrize("fits", [True, False])
+def test_all_pictures_are_decoded_ahead_if_all_can_be_kept(tmp_path, monkeypatch, fits):
+    picture(tmp_path)
+    monkeypatch.setattr(image_store, "_ram_bytes", lambda: 1 << 30 if fits else 1)
+    camera = camera_of(tmp_path)
+    store = ImageStore([camera], "cpu")
+    store.prefetch_all([camera])
+    assert bool(store._pending) == fits
+    store.close()

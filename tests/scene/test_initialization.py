@@ -30,7 +30,7 @@ def test_points_become_round_faint_gaussians_as_wide_as_their_distance():
     torch.testing.assert_close(gaussians.opacities, torch.full((64,), 0.1))
     torch.testing.assert_close(gaussians.quats_wxyz, torch.tensor([1.0, 0, 0, 0]).repeat(64, 1))
     torch.testing.assert_close(sh_to_rgb(gaussians.sh[:, 0]), torch.from_numpy(cloud.colors))
-    assert gaussians.sh.shape == (64, 16, 3) and gaussians.sh[:, 1:].abs().max() == 0
+    assert gaussians.sh_rest.shape == (64, 15, 3) and not gaussians.sh_rest.any()
     assert gaussians.features.shape == (64, 5) and gaussians.features.abs().max() == 0
     assert model.active_sh_degree == 0
     assert from_points(cloud, 0, 0, "cpu").features is None

@@ -1,12 +1,15 @@
 """training/distillation.py"""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from arguments import SemanticParams
-from training.distillation import Distiller, latent_width
+from gaussian_renderer import render
+from tests.blobs import REFERENCE, blob_model, ring_cameras
+from training.distillation import Distiller, DistillPlan, latent_width
 
 CPU = torch.device("cpu")
 
@@ -31,7 +34,8 @@ def camera(name: str = "a.png") -> SimpleNamespace:
 
 def make(dim: int = 8, **options) -> tuple[Distiller, Maps]:
     maps = Maps({"a.png": torch.rand(dim, 5, 7)}, dim)
-    return Distiller(maps, SemanticParams(foundation_model="x", **options), CPU), maps
+    semantic = SemanticParams(foundation_model="x", **({"distill": "sgd"} | options))
+    return Distiller(maps, semantic, DistillPlan.from_options(semantic, 100), CPU), maps
 
 
 @pytest.mark.parametrize(
@@ -95,6 +99,69 @@ def test_features_wait_for_their_start_and_need_a_map():
     distiller, _ = make(semantic_start=5)
     assert not distiller.is_active(camera(), 4) and distiller.is_active(camera(), 5)
     assert not distiller.is_active(camera("b.png"), 5)
+
+
+@pytest.mark.parametrize("loss", ["l1", "l2", "cosine"])
+@pytest.mark.parametrize("width", [8, 3])
+def test_the_sampled_loss_is_the_loss_of_the_rendered_map(loss, width):
+    """Value and gradients of features and decoder; the geometry has none."""
+    results = []
+    for way in ("rendered", "sampled"):
+        torch.manual_seed(0)
+        distiller, _ = make(semantic_dimension=width, semantic_loss=loss)
+        view = ring_cameras(1, 16, 12)[0]
+        view = replace(view, image_name="a.png")
+        model = blob_model(per_blob=5, feature_dim=width)
+        if way == "rendered":
+            value = distiller.loss(render(view, model, settings=REFERENCE).features, view)
+        else:
+            value = distiller.sampled_loss(model, view, REFERENCE)
+        value.backward()
+        leaves = [model.features, *([] if distiller.decoder is None else distiller.decoder.parameters())]
+        results.append([value.detach(), *(leaf.grad for leaf in leaves)])
+        assert model.params["xyz"].grad is None or not model.params["xyz"].grad.any()
+    torch.testing.assert_close(results[0], results[1])
+
+
+def test_sampling_needs_an_operator_and_the_image_grid(monkeypatch):
+    model = blob_model(per_blob=2)
+    assert not make()[0].samples(model, "reference")
+    monkeypatch.setattr("ndraster.can_sample", lambda name: True)
+    assert make()[0].samples(model, "reference")
+    assert not make(feature_res="teacher")[0].samples(model, "reference")
+
+
+def plan(**options) -> DistillPlan:
+    return DistillPlan.from_options(SemanticParams(**options), 1000)
+
+
+@pytest.mark.parametrize(
+    ("options", "trains", "lifts", "lifts_when_saved"),
+    [
+        ({"distill": "sgd"}, range(0, 1001), [], []),
+        ({"distill": "sgd", "semantic_start": 7}, range(7, 1001), [], []),
+        ({"distill": "lift"}, [], [], range(1001)),
+        ({"distill": "lift+sgd"}, range(501, 1001), [500], range(501)),
+        ({"distill": "lift+sgd", "lift_iteration": 300}, range(301, 1001), [300], range(301)),
+        ({"distill": "lift+sgd", "semantic_start": 950}, range(950, 1001), [500], range(501)),
+    ],
+)
+def test_when_features_are_lifted_and_trained(options, trains, lifts, lifts_when_saved):
+    given, steps = plan(**options), range(1001)
+    assert [i for i in steps if given.trains_at(i)] == list(trains)
+    assert [i for i in steps if given.lifts_at(i, is_saved=False)] == list(lifts)
+    assert [i for i in steps if given.lifts_at(i, is_saved=True)] == list(lifts_when_saved)
+
+
+def test_the_lift_comes_halfway_but_never_before_the_first_step():
+    given = SemanticParams(distill="lift+sgd")
+    assert [DistillPlan.from_options(given, n).lift_at for n in (1, 2, 9, 30_000)] == [1, 1, 5, 15_000]
+
+
+@pytest.mark.parametrize("iteration", [-1, 1001])
+def test_a_lift_outside_the_run_is_refused(iteration):
+    with pytest.raises(ValueError, match=f"--lift_iteration is {iteration}; expected 1 to --iterations 1000"):
+        plan(lift_iteration=iteration)
 
 
 def test_coverage():

@@ -69,3 +69,37 @@ def test_no_gradient_no_step():
 def test_unknown_optimizer_is_refused():
     with pytest.raises(ValueError, match="sparse_adam"):
         one_parameter("sgd")
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("kind", ["default", "sparse_adam"])
+def test_the_fused_step_equals_the_plain_one(kind):
+    generator = torch.Generator().manual_seed(0)
+    shapes = {"xyz": (1000, 3), "f_rest": (1000, 15, 3), "opacity": (1000, 1), "rotation": (1000, 4)}
+    start = {name: torch.randn(*shape, generator=generator) for name, shape in shapes.items()}
+    start |= {"f_dc": torch.randn(1000, 1, 3), "scaling": torch.randn(1001)[1:].view(1000, 1)}  # not at 16 bytes
+    rates = {name: 0.01 * (k + 1) for k, name in enumerate(start)}
+    made = {device: _trained(kind, start, rates, device) for device in ("cpu", "cuda")}
+    for name in start:
+        right, ours = (made[device][0][name].detach().cpu() for device in ("cpu", "cuda"))
+        torch.testing.assert_close(ours, right, rtol=1e-4, atol=1e-5)
+        states = [made[device][1].state[made[device][0][name]] for device in ("cpu", "cuda")]
+        assert set(states[0]) == set(states[1])
+        for key, value in states[0].items():
+            torch.testing.assert_close(states[1][key].cpu(), value, rtol=1e-4, atol=1e-6)
+
+
+def _trained(kind: str, start: dict, rates: dict, device: str):
+    """Parameters after five steps with the same gradients and rates that change."""
+    params = {name: nn.Parameter(value.to(device, copy=True)) for name, value in start.items()}
+    optimizer = build_optimizer(kind, parameter_groups(params, rates))
+    for seed in range(5):
+        generator = torch.Generator().manual_seed(seed)
+        for group in optimizer.param_groups:
+            parameter = group["params"][0]
+            group["lr"] *= 0.9
+            parameter.grad = torch.randn(parameter.shape, generator=generator).to(device)
+        if seed == 2:
+            params["opacity"].grad = None
+        optimizer.step(torch.randint(0, 2, (1000,), generator=generator, dtype=torch.int32).to(device))
+    return params, optimizer

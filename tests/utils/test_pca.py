@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from utils.errors import UserError
-from utils.pca import MAX_SAMPLES, Pca, fit_pca
+from utils.pca import MAX_SAMPLES, Pca, fit_pca, leading_vectors
 
 
 def features(count: int = 500, dim: int = 8) -> torch.Tensor:
@@ -26,6 +26,14 @@ def test_colours_are_in_range_and_use_it():
     colors = fit_pca(x).apply(x.reshape(5, 100, 8))
     assert colors.shape == (5, 100, 3) and colors.min() == 0.0 and colors.max() == 1.0
     assert (colors.reshape(-1, 3).std(dim=0) > 0.1).all()
+
+
+def test_leading_vectors_are_the_eigenvectors_in_order():
+    turn = torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(1)).double())[0]
+    vectors = leading_vectors(turn @ torch.diag(torch.tensor([1.0, 9.0, 4.0, 0.5]).double()) @ turn.T, 6)
+    assert vectors.shape == (4, 6) and not vectors[:, 4:].any()
+    torch.testing.assert_close((turn.T @ vectors[:, :3]).abs(), torch.eye(4)[:, [1, 2, 0]].double())
+    assert (vectors[:, :4].gather(0, vectors[:, :4].abs().argmax(0, keepdim=True)) > 0).all()
 
 
 def test_order_of_samples_does_not_change_colours():

@@ -3,22 +3,38 @@
 One function, `rasterize`, on three backends: `reference` (plain PyTorch, the specification), `cpu` (C++) and `cuda`.
 """
 
+from ndraster.activation import activate, add_screen_gradients
+from ndraster.adam import adam_step, has_adam
 from ndraster.backends import BackendError, available_backends, choose_backend
+from ndraster.distill import can_sample, distill_loss, feature_distance, sample_features
+from ndraster.lift import FeatureLift, Lifted, lift
 from ndraster.neighbours import mean_neighbour_distance2
 from ndraster.rasterize import rasterize
-from ndraster.ssim import ssim
+from ndraster.ssim import photometric_loss, ssim
 from ndraster.types import Gaussians, PinholeCamera, RasterOutput, Settings, ShapeError
 
 __all__ = [
     "BackendError",
+    "FeatureLift",
     "Gaussians",
+    "Lifted",
     "PinholeCamera",
     "RasterOutput",
     "Settings",
     "ShapeError",
+    "activate",
+    "adam_step",
+    "add_screen_gradients",
     "available_backends",
+    "can_sample",
     "choose_backend",
+    "distill_loss",
+    "feature_distance",
+    "has_adam",
+    "lift",
     "mean_neighbour_distance2",
+    "photometric_loss",
     "rasterize",
+    "sample_features",
     "ssim",
 ]

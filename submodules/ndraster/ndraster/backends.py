@@ -48,6 +48,24 @@ def load(name: str) -> None:
 
 
 @cache
+def runs_fused(device_type: str) -> bool:
+    """Whether there are compiled kernels for a kind of device; asked once, then they are loaded."""
+    if device_type not in available_backends():
+        return False
+    load(device_type)
+    return True
+
+
+@cache
+def has_operator(name: str, operator: str) -> bool:
+    """Whether the library of a backend that runs here offers this operator; the reference has none."""
+    if name == "reference":
+        return False
+    load(name)
+    return hasattr(getattr(torch.ops, f"ndraster_{name}"), operator)
+
+
+@cache
 def _cpu_or_reference() -> str:
     """Without a C++ compiler `auto` on the CPU still works, slowly, and says so once."""
     missing = missing_for("cpu")

@@ -40,6 +40,8 @@ def rasterize(
     check_inputs(gaussians, camera, background, settings)
     name = choose_backend(backend, gaussians.means)
     run = _reference_blend if name == "reference" else compiled_blend
+    if name != "cuda":
+        gaussians = _joined(gaussians)
     probe = _screen_probe(gaussians.means, torch.is_grad_enabled())
     main, features = _split_feature_pass(gaussians, camera, settings)
     output = run(main, camera, settings, probe, name)
@@ -55,6 +57,13 @@ def _screen_probe(means: Tensor, wanted: bool) -> Tensor:
     return means.new_zeros(means.shape[0], 4, requires_grad=wanted)
 
 
+def _joined(gaussians: Gaussians) -> Gaussians:
+    """The same Gaussians with all coefficients in `sh`."""
+    if gaussians.sh_rest is None:
+        return gaussians
+    return replace(gaussians, sh=torch.cat((gaussians.sh, gaussians.sh_rest), dim=1), sh_rest=None)
+
+
 def _split_feature_pass(
     gaussians: Gaussians, camera: PinholeCamera, settings: Settings
 ) -> tuple[Gaussians, Gaussians | None]:
@@ -68,7 +77,7 @@ def _split_feature_pass(
 def _small_features(gaussians: Gaussians, camera: PinholeCamera, settings: Settings, run, name: str) -> Tensor:
     """Feature map [D, h, w] rendered directly on its own pixel grid, with colour left out."""
     height, width = settings.feature_size
-    plain = replace(gaussians, sh=None, colors=torch.zeros_like(gaussians.means))
+    plain = replace(gaussians, sh=None, sh_rest=None, colors=torch.zeros_like(gaussians.means))
     probe = _screen_probe(gaussians.means, wanted=False)
     return run(plain, camera.resized(width, height), settings, probe, name).features
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ndraster.backends import available_backends, load
+from ndraster.backends import load, runs_fused
 from ndraster.types import ShapeError
 
 WINDOW = 11
@@ -22,22 +20,34 @@ def ssim(image: Tensor, target: Tensor, backend: str = "auto") -> Tensor:
 
     backend: auto (fused kernels for float32 where there are any), cuda, cpu or reference.
     """
-    if image.shape != target.shape or image.dim() not in (3, 4):
-        raise ShapeError(f"images are {list(image.shape)} and {list(target.shape)}; expected two equal [C, H, W]")
+    _check_pair(image, target)
     image, target = (x if x.dim() == 4 else x[None] for x in (image, target))
     name = backend
     if backend == "auto":
-        name = image.device.type if image.dtype == torch.float32 and _is_fused(image.device.type) else "reference"
+        name = image.device.type if image.dtype == torch.float32 and runs_fused(image.device.type) else "reference"
     if name == "reference":
         return ssim_map(image, target.detach()).mean()
     load(name)
     return _FusedSsim.apply(image, target.detach(), name)
 
 
-@cache
-def _is_fused(device_type: str) -> bool:
-    """Whether there are fused kernels for a kind of device; asked once, as looking for tools touches the disk."""
-    return device_type in available_backends()
+def photometric_loss(image: Tensor, target: Tensor, dssim_weight: float, backend: str = "auto") -> Tensor:
+    """(1 - w) * mean |image - target| + w * (1 - SSIM) of images [3, H, W]; differentiable in `image` (3DGS, eq. 7).
+
+    One launch forward and one backward on CUDA in float32; see `ssim` for `backend`.
+    """
+    _check_pair(image, target)
+    on_cuda = image.is_cuda and image.dtype == torch.float32 and backend in ("auto", "cuda")
+    if on_cuda and runs_fused("cuda"):
+        pair = (x if x.dim() == 4 else x[None] for x in (image, target.detach()))
+        return _FusedPhotometric.apply(*pair, dssim_weight)
+    difference = (image - target).abs().mean()
+    return (1.0 - dssim_weight) * difference + dssim_weight * (1.0 - ssim(image, target, backend))
+
+
+def _check_pair(image: Tensor, target: Tensor) -> None:
+    if image.shape != target.shape or image.dim() not in (3, 4):
+        raise ShapeError(f"images are {list(image.shape)} and {list(target.shape)}; expected two equal [C, H, W]")
 
 
 def ssim_map(image: Tensor, target: Tensor) -> Tensor:
@@ -74,3 +84,21 @@ class _FusedSsim(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
         image, target, partials = ctx.saved_tensors
         return ctx.ops.ssim_backward(image, target, partials, gradient.contiguous()), None, None
+
+
+class _FusedPhotometric(torch.autograd.Function):
+    """As `_FusedSsim`, with the absolute difference in the same passes."""
+
+    @staticmethod
+    def forward(ctx, image: Tensor, target: Tensor, dssim_weight: float) -> Tensor:
+        image, target = image.contiguous(), target.contiguous()
+        operators = torch.ops.ndraster_cuda
+        loss, partials = operators.photometric_forward(image, target, dssim_weight, ctx.needs_input_grad[0])
+        ctx.save_for_backward(image, target, partials)
+        ctx.dssim_weight = dssim_weight
+        return loss
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        saved, operators = ctx.saved_tensors, torch.ops.ndraster_cuda
+        return operators.photometric_backward(*saved, gradient.contiguous(), ctx.dssim_weight), None, None

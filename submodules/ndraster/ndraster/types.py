@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -22,12 +23,31 @@ class PinholeCamera:
     cy: float  # px, principal point from the top edge
     width: int
     height: int
+    packed: Tensor | None = None  # [16] float32 on the GPU: what `cuda` reads instead of pose and intrinsics above
+
+    @cached_property
+    def numbers(self) -> Tensor:
+        """[16] float64 on the CPU: rows 0 to 2 of world_to_camera, then fx fy cx cy."""
+        intrinsics = torch.tensor([self.fx, self.fy, self.cx, self.cy], dtype=torch.float64)
+        return torch.cat([self.world_to_camera.detach()[:3].reshape(-1).cpu().double(), intrinsics])
 
     def resized(self, width: int, height: int) -> PinholeCamera:
         """The same view on another pixel grid: intrinsics scale with the size."""
         sx, sy = width / self.width, height / self.height
+        packed = self.packed
+        if packed is not None:
+            packed = packed.clone()  # fx fy cx cy are the last four
+            packed[12::2] *= sx
+            packed[13::2] *= sy
         return replace(
-            self, fx=self.fx * sx, fy=self.fy * sy, cx=self.cx * sx, cy=self.cy * sy, width=width, height=height
+            self,
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            cx=self.cx * sx,
+            cy=self.cy * sy,
+            width=width,
+            height=height,
+            packed=packed,
         )
 
 
@@ -42,6 +62,7 @@ class Gaussians:
     sh: Tensor | None = None  # [N, K, 3] spherical-harmonic coefficients, K in {1, 4, 9, 16}
     colors: Tensor | None = None  # [N, 3] view-independent RGB instead of `sh`
     features: Tensor | None = None  # [N, D]
+    sh_rest: Tensor | None = None  # [N, K - 1, 3]: all but the first, if they are kept apart; then sh is [N, 1, 3]
 
 
 @dataclass(frozen=True)
@@ -56,6 +77,8 @@ class Settings:
     feature_size: tuple[int, int] | None = None  # (h, w) of the feature map; None: the camera's
     precision: Literal["fp16", "fp32"] = "fp16"  # of feature products on CUDA (sums are float); others always fp32
     deterministic: bool = False  # CUDA: same bits from the same inputs, at some cost; other backends always are
+    max_instances: int = 0  # CUDA: room for so many (Gaussian, tile) pairs, the deepest beyond are dropped and nothing
+    # waits for the device; 0: exactly what is needed, with one wait
 
 
 @dataclass(frozen=True)
@@ -73,6 +96,7 @@ class RasterOutput:
     screen_probe: Tensor  # [N, 4] zeros; after backward, .grad = (dL/dx, dL/dy, sum |dL/dx|, sum |dL/dy|) per px
     means: Tensor = field(repr=False)  # [N, 3] as given, for median_depth
     camera: PinholeCamera = field(repr=False)
+    instances: Tensor | None = None  # [1] int32 (Gaussian, tile) pairs that the image needs; on CUDA only
 
     @property
     def median_depth(self) -> Tensor:
@@ -119,7 +143,17 @@ def check_inputs(gaussians: Gaussians, camera: PinholeCamera, background: Tensor
         raise ShapeError(f"focal lengths are {camera.fx}, {camera.fy} px; expected positive numbers")
     if settings.precision not in ("fp16", "fp32"):
         raise ShapeError(f"precision is {settings.precision!r}; expected fp16 or fp32")
+    if camera.packed is not None:
+        _check_packed(camera.packed)
+    if settings.max_instances < 0:
+        raise ShapeError(f"max_instances is {settings.max_instances}; expected a positive number, or 0 for no limit")
     _check_same_kind(gaussians)
+
+
+def _check_packed(packed: Tensor) -> None:
+    check_shape("camera.packed", packed, (16,))
+    if packed.dtype != torch.float32 or not packed.is_cuda:
+        raise ShapeError(f"camera.packed is {packed.dtype} on {packed.device}; expected float32 on the GPU")
 
 
 def _check_colors(gaussians: Gaussians, n: int, settings: Settings) -> None:
@@ -130,6 +164,10 @@ def _check_colors(gaussians: Gaussians, n: int, settings: Settings) -> None:
         return
     check_shape("sh", gaussians.sh, (n, None, 3))
     stored = gaussians.sh.shape[1]
+    if gaussians.sh_rest is not None:
+        check_shape("sh", gaussians.sh, (n, 1, 3))
+        check_shape("sh_rest", gaussians.sh_rest, (n, None, 3))
+        stored += gaussians.sh_rest.shape[1]
     if stored not in (1, 4, 9, 16):
         raise ShapeError(f"sh holds {stored} coefficients; expected 1, 4, 9 or 16 (degree 0 to 3)")
     if not 0 <= settings.sh_degree <= 3 or (settings.sh_degree + 1) ** 2 > stored:
@@ -138,7 +176,7 @@ def _check_colors(gaussians: Gaussians, n: int, settings: Settings) -> None:
 
 def _check_same_kind(gaussians: Gaussians) -> None:
     means = gaussians.means
-    for name in ("quats_wxyz", "scales", "opacities", "sh", "colors", "features"):
+    for name in ("quats_wxyz", "scales", "opacities", "sh", "sh_rest", "colors", "features"):
         tensor = getattr(gaussians, name)
         if tensor is not None and (tensor.device != means.device or tensor.dtype != means.dtype):
             raise ShapeError(

@@ -1,9 +1,10 @@
-// Blending of one sub-tile (8 px wide, two vectors of pixels): culling, alpha, colour, and the backward over pairs.
+// Blending of one region of two vectors of pixels (a sub-tile, 8 px wide, or the source pixels of a sampled map): culling,
+// alpha, colour, and the backward over pairs.
 // Included once per instruction set, after its vec_*.h.
 
 namespace ndr::cpu::NDR_ISA {
 
-constexpr int PX = 2 * LANES;  // pixels of a sub-tile
+constexpr int PX = 2 * LANES;  // pixels of a region
 constexpr int SUB_W = 8;
 constexpr int SUB_H = PX / SUB_W;
 constexpr int SUBS_X = TILE / SUB_W, SUBS = SUBS_X * (TILE / SUB_H);
@@ -84,13 +85,31 @@ static inline Mask touch(const float* c, size_t stride, float x0, float y0, floa
     return ge(reach2, min(on_vertical, on_horizontal));
 }
 
-// Gaussians first .. first + BLOCK that reach the sub-tile -> p.list, in depth order.
-static inline int cull(Prepared& p, int first, int px, int py) {
+// Pixel centres, which of them count, and the box around them.
+struct Region {
+    Vec x[2], y[2];
+    Mask inside[2];
+    float left, top, right, bottom;
+};
+
+static inline Region subtile(const TileTask& task, int px, int py) {
+    Region r;
+    float x[PX], y[PX];
+    for (int i = 0; i < PX; i++) x[i] = px + i % SUB_W + 0.5f, y[i] = py + i / SUB_W + 0.5f;
+    for (int v = 0; v < 2; v++) {
+        r.x[v] = load(x + v * LANES), r.y[v] = load(y + v * LANES);
+        r.inside[v] = both(gt(set1((float)task.width), r.x[v]), gt(set1((float)task.height), r.y[v]));
+    }
+    r.left = x[0], r.top = y[0], r.right = x[PX - 1], r.bottom = y[PX - 1];
+    return r;
+}
+
+// Gaussians first .. first + BLOCK that reach the region -> p.list, in depth order.
+static inline int cull(Prepared& p, int first, const Region& at) {
     if (p.ready < first + BLOCK) prepare(p, first + BLOCK);
     int count = 0;
     for (int i = first; i < first + BLOCK; i += LANES)
-        count += append(p.list + count, i,
-                        touch(p.cull + i, p.stride, px + 0.5f, py + 0.5f, px + SUB_W - 0.5f, py + SUB_H - 0.5f));
+        count += append(p.list + count, i, touch(p.cull + i, p.stride, at.left, at.top, at.right, at.bottom));
     return count;
 }
 
@@ -115,23 +134,6 @@ static inline Vec raw_alpha(const Local& g, Vec px, Vec py, Vec& dx, Vec& dy) {
     return set1(g.opacity) * exp2_negative(fma(slope, dx, set1(g.yy) * dy * dy));
 }
 
-// Pixel centres and which pixels are in the image.
-struct Pixels {
-    Vec x[2], y[2];
-    Mask inside[2];
-};
-
-static inline Pixels pixels(const TileTask& task, int px, int py) {
-    Pixels p;
-    float x[PX], y[PX];
-    for (int i = 0; i < PX; i++) x[i] = px + i % SUB_W + 0.5f, y[i] = py + i / SUB_W + 0.5f;
-    for (int v = 0; v < 2; v++) {
-        p.x[v] = load(x + v * LANES), p.y[v] = load(y + v * LANES);
-        p.inside[v] = both(gt(set1((float)task.width), p.x[v]), gt(set1((float)task.height), p.y[v]));
-    }
-    return p;
-}
-
 // The blending step all passes share: cap, cut-off, saturation. -> weight; updates transmittance and live.
 static inline Vec blend_step(Vec raw, Vec& transmittance, Mask& live, Vec& alpha) {
     alpha = min(raw, set1(ALPHA_MAX));
@@ -147,39 +149,45 @@ struct Blend {
     Vec transmittance[2], r[2], g[2], b[2], depth[2], inverse_depth[2], median[2];
 };
 
-// The stored pairs of a sub-tile: positions in the tile's list and PX weights each.
+// The pairs of a region that have any weight: positions in the tile's list, and PX weights each.
 struct Pairs {
     int* position;
     float* weight;
     int count;
 };
 
-// Blend a sub-tile front to back; STORE: also keep its list and weights.
-template <bool STORE>
-static Blend blend_subtile(Prepared& p, int px, int py, Pairs* pairs) {
-    const Pixels at = pixels(*p.task, px, py);
+static inline void keep(Pairs& pairs, int position, const Vec weights[2]) {
+    for (int v = 0; v < 2; v++) store(pairs.weight + (size_t)pairs.count * PX + v * LANES, weights[v]);
+    pairs.position[pairs.count] = position;
+    pairs.count += any(gt(max(weights[0], weights[1]), set1(0)));  // else the next pair takes its place
+}
+
+// Blend a region front to back. COLORS: fill the images (else only the transmittance); STORE: keep pairs.
+template <bool COLORS, bool STORE>
+static Blend blend(Prepared& p, const Region& at, Pairs* pairs) {
     Blend o = {};
     Mask live[2] = {at.inside[0], at.inside[1]};
     for (int v = 0; v < 2; v++) o.transmittance[v] = set1(1), o.median[v] = set1_bits(-1);
     for (int first = 0; first < p.task->count; first += BLOCK) {
-        const int found = cull(p, first, px, py);
+        const int found = cull(p, first, at);
         for (int k = 0; k < found; k++) {
             const Local& g = p.local[p.list[k]];
+            Vec weights[2];
             const Vec id = set1_bits(p.task->ids[p.list[k]]);
             for (int v = 0; v < 2; v++) {
                 Vec dx, dy, alpha;
                 const Vec raw = raw_alpha(g, at.x[v], at.y[v], dx, dy);
                 // the last Gaussian met at half the light or more is the one that crosses, if any does
-                o.median[v] = select(ge(o.transmittance[v], set1(MEDIAN_TRANSMITTANCE)), id, o.median[v]);
-                const Vec w = blend_step(raw, o.transmittance[v], live[v], alpha);
+                if (COLORS) o.median[v] = select(ge(o.transmittance[v], set1(MEDIAN_TRANSMITTANCE)), id, o.median[v]);
+                const Vec w = weights[v] = blend_step(raw, o.transmittance[v], live[v], alpha);
+                if (!COLORS) continue;
                 o.r[v] = fma(w, set1(g.r), o.r[v]);
                 o.g[v] = fma(w, set1(g.g), o.g[v]);
                 o.b[v] = fma(w, set1(g.b), o.b[v]);
                 o.depth[v] = fma(w, set1(g.z), o.depth[v]);
                 o.inverse_depth[v] = fma(w, set1(g.inverse_z), o.inverse_depth[v]);
-                if (STORE) store(pairs->weight + (size_t)pairs->count * PX + v * LANES, w);
             }
-            if (STORE) pairs->position[pairs->count++] = p.list[k];
+            if (STORE) keep(*pairs, p.list[k], weights);
         }
         if (!any(either(live[0], live[1]))) break;
     }
@@ -188,7 +196,7 @@ static Blend blend_subtile(Prepared& p, int px, int py, Pairs* pairs) {
     return o;
 }
 
-// What the backward pass knows of each pixel of a sub-tile; g_* are zero outside the image.
+// What the backward pass knows of each pixel of a region; g_* are zero outside the image.
 struct PixelGradients {
     Vec r[2], g[2], b[2], depth[2], inverse_depth[2], alpha[2];
     Vec remaining[2];  // gradient-weighted sum of everything not yet passed
@@ -229,8 +237,8 @@ static inline void add_gradients(const Local& g, const Step& q, PixelGradients& 
     s[11] = s[11] + abs(g_y);
 }
 
-// Add the gradients of one (Gaussian, sub-tile) pair to its row.
-static inline void backward_pair(const Local& g, const Pixels& at, PixelGradients& d, Vec transmittance[2],
+// Add the gradients of one (Gaussian, region) pair to its row; false: it has no weight anywhere.
+static inline bool backward_pair(const Local& g, const Region& at, PixelGradients& d, Vec transmittance[2],
                                  Mask live[2], const float* pair_gradient, float* row) {
     Step steps[2];
     for (int v = 0; v < 2; v++) {
@@ -240,25 +248,26 @@ static inline void backward_pair(const Local& g, const Pixels& at, PixelGradient
         q.weight = blend_step(q.raw, transmittance[v], live[v], q.alpha);
         q.hit = gt(q.weight, set1(0));
     }
-    if (!any(either(steps[0].hit, steps[1].hit))) return;
+    if (!any(either(steps[0].hit, steps[1].hit))) return false;
     Vec sums[12] = {};
     for (int v = 0; v < 2; v++)
         add_gradients(g, steps[v], d, v, pair_gradient ? pair_gradient + v * LANES : nullptr, sums);
     add_sums(sums, row);
+    return true;
 }
 
-// Walk a sub-tile front to back again, adding to the rows [count, GRADIENT_ROW] of the tile's list.
-// pair_gradients: PX per pair in the order of blend_subtile<true>, or null.
-static void backward_subtile(Prepared& p, int px, int py, PixelGradients& d, const float* pair_gradients, float* rows) {
-    const Pixels at = pixels(*p.task, px, py);
+// Walk a region front to back again, adding to the rows [count, GRADIENT_ROW] of the tile's list.
+// pair_gradients: PX per pair that blend kept, or null.
+static void blend_backward(Prepared& p, const Region& at, PixelGradients& d, const float* pair_gradients, float* rows) {
     Vec transmittance[2] = {set1(1), set1(1)};
     Mask live[2] = {at.inside[0], at.inside[1]};
     for (int first = 0; first < p.task->count; first += BLOCK) {
-        const int found = cull(p, first, px, py);
+        const int found = cull(p, first, at);
         for (int k = 0; k < found; k++) {
             const int i = p.list[k];
-            backward_pair(p.local[i], at, d, transmittance, live, pair_gradients, rows + (size_t)i * GRADIENT_ROW);
-            if (pair_gradients) pair_gradients += PX;
+            float* row = rows + (size_t)i * GRADIENT_ROW;
+            const bool kept = backward_pair(p.local[i], at, d, transmittance, live, pair_gradients, row);
+            if (kept && pair_gradients) pair_gradients += PX;
         }
         if (!any(either(live[0], live[1]))) break;
     }

@@ -28,7 +28,7 @@ class Buffer {
 
 // One per thread, reused from tile to tile.
 struct Scratch {
-    Buffer cull, local, list, counts, weights, pair_gradients, panel, transposed, sums, rows;
+    Buffer cull, local, list, positions, weights, folded, pair_gradients, panel, rows;
 };
 
 // A tile and its depth-sorted list.
@@ -62,6 +62,43 @@ struct BackwardImages {
 // A row of gradients per tile-list entry: SplatGrad padded to a cache line, with `opacity` still times the opacity.
 constexpr int GRADIENT_ROW = 16;
 
+// Where a tile's rows go; set, null: not wanted.
+struct TileRows {
+    float* splats;          // [count, GRADIENT_ROW]
+    float* features;        // [chunks][count][2 * lanes]: channels in chunks, each chunk
+    size_t feature_stride;  // this many floats after the one before
+    const float* map_gradient;  // of the tile, as load_channel leaves it
+};
+
+// value = (1 - t) * source[low] + t * source[high]
+struct Lerp {
+    int low, high;
+    float t;
+};
+
+constexpr int SAMPLE_CELL = 4;  // a side of the block of outputs of a sampled map that share a list
+
+// A cell of a sampled map.
+struct SampleTask {
+    TileTask tile;                // its list
+    const Lerp *columns, *rows;   // the sources of every output of the map
+    int first_column, first_row;  // of the cell
+    int map_columns, map_rows;
+};
+
+struct SampleImages {
+    const float* features;  // [N, feature_width]
+    int feature_width;
+    float* map;          // [feature_width, map_rows, map_columns], or null
+    const float* g_map;  // the same, or null
+};
+
+struct LiftImages {
+    const float* teacher;  // [its pixels, stride]: a row of `channels` and zeros
+    int channels, stride, teacher_columns;
+    const Lerp *columns, *rows;  // the sources of every pixel of the image
+};
+
 // One band of rows of one plane of images.
 struct SsimBand {
     const float *image, *target;  // planes [height, width]
@@ -72,9 +109,12 @@ struct Kernels {
     const char* name;
     int lanes;
     void (*forward_tile)(const TileTask&, const ForwardImages&, Scratch&);
-    // splat_gradients [count, GRADIENT_ROW] or null; feature_gradients [count, feature_stride] or null. Both are set.
-    void (*backward_tile)(const TileTask&, const BackwardImages&, float* splat_gradients, float* feature_gradients,
-                          size_t feature_stride, Scratch&);
+    void (*backward_tile)(const TileTask&, const BackwardImages&, const TileRows&, Scratch&);
+    void (*sample_forward)(const SampleTask&, const SampleImages&, Scratch&);
+    void (*sample_backward)(const SampleTask&, const SampleImages&, const TileRows&, Scratch&);
+    void (*lift_tile)(const TileTask&, const LiftImages&, const TileRows&, Scratch&);
+    // A channel of an image at a tile, for TileRows::map_gradient: 256 floats per channel, channels rounded up to a chunk.
+    void (*load_channel)(const TileTask&, const float* plane, int channel, float* tile);
     // Sum of the SSIM map over the band; partials: three planes, or null.
     double (*ssim_forward)(const SsimBand&, float* const partials[3], Scratch&);
     void (*ssim_backward)(const SsimBand&, const float* const partials[3], float scale, float* gradient, Scratch&);

@@ -17,13 +17,24 @@
 #define NDR_ISA avx512
 #include "vec_avx512.h"
 #include "blend_kernels.h"
+#include "product_kernels.h"
 #include "feature_kernels.h"
 #include "tile_kernels.h"
+#include "sample_kernels.h"
+#include "lift_kernels.h"
 #include "ssim_kernels.h"
 
 namespace ndr::cpu {
-const Kernels avx512_kernels = {
-    "avx512", avx512::LANES, avx512::forward_tile, avx512::backward_tile, avx512::ssim_forward, avx512::ssim_backward};
+const Kernels avx512_kernels = {"avx512",
+                              avx512::LANES,
+                              avx512::forward_tile,
+                              avx512::backward_tile,
+                              avx512::sample_forward,
+                              avx512::sample_backward,
+                              avx512::lift_tile,
+                              avx512::load_channel,
+                              avx512::ssim_forward,
+                              avx512::ssim_backward};
 }  // namespace ndr::cpu
 
 #ifdef __clang__

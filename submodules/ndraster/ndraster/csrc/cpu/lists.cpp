@@ -23,17 +23,16 @@ struct TileRect {
 
 // Tiles that the box of a splat can reach; a pixel's slack absorbs rounding.
 TileRect tile_rect(const Splat& s, const Extent& e, const Grid& grid) {
-    const auto tile = [](float px, int limit) { return (uint16_t)clamp_to(std::floor(px / TILE), 0, (float)limit); };
-    return {tile(s.x - e.half_width - 1, grid.columns), tile(s.y - e.half_height - 1, grid.rows),
-            tile(s.x + e.half_width + 1 + TILE, grid.columns), tile(s.y + e.half_height + 1 + TILE, grid.rows),
+    return {(uint16_t)grid.columns.begin(s.x - e.half_width - 1), (uint16_t)grid.rows.begin(s.y - e.half_height - 1),
+            (uint16_t)grid.columns.end(s.x + e.half_width + 1), (uint16_t)grid.rows.end(s.y + e.half_height + 1),
             e.half_width};
 }
 
 void view_color(const Parameters& p, int64_t i, Splat& s) {
-    float rgb[3];
+    float rgb[3] = {0, 0, 0};  // features alone have no colour
     if (p.colors)
         std::memcpy(rgb, p.colors->data_ptr<float>() + 3 * i, sizeof rgb);
-    else
+    else if (p.sh)
         sh_color(p.camera, p.means.data_ptr<float>() + 3 * i, p.sh->data_ptr<float>() + 3 * p.sh_stored() * i, rgb);
     s.r = rgb[0], s.g = rgb[1], s.b = rgb[2];
 }
@@ -174,11 +173,11 @@ class Binning {
         const size_t before = block.tiles.size();
         for (int y = rect.top; y < rect.bottom; y++) {
             float left, right;
-            if (!reach.columns(y * TILE + 0.5f - s.y, (y + 1) * TILE - 0.5f - s.y, left, right)) continue;
-            const int begin = std::max(rect.left + 0, (int)std::ceil((left + s.x + 0.5f) / TILE) - 1);
-            const int end = std::min(rect.right + 0, (int)std::floor((right + s.x - 0.5f) / TILE) + 1);
+            if (!reach.columns(grid_.rows.first[y] + 0.5f - s.y, grid_.rows.last[y] + 0.5f - s.y, left, right)) continue;
+            const int begin = std::max(rect.left + 0, grid_.columns.begin(left + s.x));
+            const int end = std::min(rect.right + 0, grid_.columns.end(right + s.x));
             for (int x = begin; x < end; x++) {
-                const uint32_t tile = (uint32_t)(y * grid_.columns + x);
+                const uint32_t tile = (uint32_t)(y * grid_.columns.count() + x);
                 block.tiles.push_back(tile);
                 block.counts[tile]++;
             }
@@ -189,12 +188,29 @@ class Binning {
     const Splat* splats_;
     const std::vector<TileRect>& rects_;
     std::vector<uint32_t> order_;
-    Grid grid_;
+    const Grid& grid_;
     int64_t grain_ = 1;
     std::vector<Block> blocks_;
 };
 
 }  // namespace
+
+Intervals::Intervals(std::vector<int> first_pixels, std::vector<int> last_pixels, int size)
+    : first(std::move(first_pixels)), last(std::move(last_pixels)), size_((float)size) {
+    for (int px = 0, from = 0, until = 0; px <= size; px++) {
+        while (from < count() && last[from] < px) from++;
+        while (until < count() && first[until] < px) until++;
+        from_.push_back(from), until_.push_back(until);
+    }
+}
+
+static Intervals tile_intervals(int size) {
+    std::vector<int> first, last;
+    for (int px = 0; px < size; px += TILE) first.push_back(px), last.push_back(std::min(px + TILE, size) - 1);
+    return {std::move(first), std::move(last), size};
+}
+
+Grid::Grid(const Camera& camera) : columns(tile_intervals(camera.width)), rows(tile_intervals(camera.height)) {}
 
 // ids: [M] ids, [M] entries, [N] first instances, [N] counts, one after the other.
 Lists view(const at::Tensor& splats, const at::Tensor& ids, const at::Tensor& ranges) {
@@ -209,9 +225,20 @@ Lists view(const at::Tensor& splats, const at::Tensor& ids, const at::Tensor& ra
             m};
 }
 
-ListTensors build_lists(const Parameters& p) {
+void check(const at::Tensor& t, const char* name) {
+    TORCH_CHECK(t.is_contiguous() && t.scalar_type() == at::kFloat && t.device().is_cpu(), "ndraster: ", name,
+                " must be contiguous float32 on the CPU");
+}
+
+void check(const Parameters& p) {
+    check(p.means, "means"), check(p.quats, "quats"), check(p.scales, "scales"), check(p.opacities, "opacities");
+    if (p.sh) check(*p.sh, "sh");
+    if (p.colors) check(*p.colors, "colors");
+    if (p.features) check(*p.features, "features");
+}
+
+ListTensors build_lists(const Parameters& p, const Grid& grid) {
     const int64_t n = p.count();
-    const Grid grid(p.camera);
     const auto floats = p.means.options(), ints = floats.dtype(at::kInt);
     ListTensors out;
     out.splats = at::empty({n, 12}, floats);

@@ -2,8 +2,12 @@
 #pragma once
 #include <ATen/ATen.h>
 
+#include <cmath>
 #include <optional>
+#include <utility>
+#include <vector>
 
+#include "kernels.h"
 #include "shared/make_camera.h"
 #include "shared/projection.h"
 
@@ -20,11 +24,28 @@ struct Parameters {
     int sh_stored() const { return sh ? (int)sh->size(1) : 0; }
 };
 
-// A grid of TILE px tiles over the image.
+// Intervals of pixels along one axis, both ends included and ascending; they may overlap and leave gaps.
+class Intervals {
+  public:
+    Intervals(std::vector<int> first, std::vector<int> last, int size);
+    int count() const { return (int)first.size(); }
+    // The first interval with a pixel centre at or beyond `px`, and one past the last with a centre at or before it.
+    int begin(float px) const { return from_[(int)clamp_to(std::ceil(px - 0.5f), 0, size_)]; }
+    int end(float px) const { return until_[(int)clamp_to(std::floor(px + 0.5f), 0, size_)]; }
+
+    const std::vector<int> first, last;
+
+  private:
+    float size_;
+    std::vector<int> from_, until_;
+};
+
+// The rectangles of pixels that lists are kept for: TILE px tiles over the image unless told otherwise.
 struct Grid {
-    int columns, rows;
-    explicit Grid(const Camera& c) : columns((c.width + TILE - 1) / TILE), rows((c.height + TILE - 1) / TILE) {}
-    int tiles() const { return columns * rows; }
+    Intervals columns, rows;
+    explicit Grid(const Camera& camera);
+    Grid(Intervals across, Intervals down) : columns(std::move(across)), rows(std::move(down)) {}
+    int tiles() const { return columns.count() * rows.count(); }
 };
 
 // Views into the tensors handed from forward to backward. An instance is one Gaussian in one tile; instances are
@@ -45,6 +66,20 @@ struct ListTensors {
 
 Lists view(const at::Tensor& splats, const at::Tensor& ids, const at::Tensor& ranges);
 
-ListTensors build_lists(const Parameters& parameters);
+inline TileTask tile_task(const Lists& lists, const Grid& grid, const Camera& camera, int tile) {
+    return {lists.splats,
+            lists.ids + lists.ranges[tile],
+            (int)(lists.ranges[tile + 1] - lists.ranges[tile]),
+            grid.columns.first[tile % grid.columns.count()],
+            grid.rows.first[tile / grid.columns.count()],
+            camera.width,
+            camera.height};
+}
+
+// Contiguous float32 on the CPU, or an error.
+void check(const at::Tensor& tensor, const char* name);
+void check(const Parameters& parameters);
+
+ListTensors build_lists(const Parameters& parameters, const Grid& grid);
 
 }  // namespace ndr::cpu

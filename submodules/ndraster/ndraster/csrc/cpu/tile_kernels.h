@@ -3,11 +3,6 @@
 
 namespace ndr::cpu::NDR_ISA {
 
-static inline Pairs stored_pairs(const TileTask& task, Scratch& scratch) {
-    const size_t room = (size_t)task.count + PAD;
-    return {scratch.sums.ints(room), scratch.weights.floats(room * PX), 0};
-}
-
 static void put(const Vec values[2], float* plane, const TileTask& task, int px, int py) {
     float buffer[PX];
     for (int v = 0; v < 2; v++) store(buffer + v * LANES, values[v]);
@@ -25,25 +20,14 @@ static void put_images(const Blend& o, const ForwardImages& images, const TileTa
     put(o.median, (float*)images.median_ids, task, px, py);  // moved as bits
 }
 
-// Every sub-tile of the tile that is in the image: body(px, py).
-template <class Body>
-static inline void for_subtiles(const TileTask& task, const Body& body) {
-    for (int s = 0; s < SUBS; s++) {
-        const int px = task.left + s % SUBS_X * SUB_W, py = task.top + s / SUBS_X * SUB_H;
-        if (px < task.width && py < task.height) body(px, py);
-    }
-}
-
 static void forward_tile(const TileTask& task, const ForwardImages& images, Scratch& scratch) {
     Prepared p = prepared(task, scratch);
     const bool with_features = images.feature_width > 0;
-    Pairs pairs = stored_pairs(task, scratch);
-    for_subtiles(task, [&](int px, int py) {
-        pairs.count = 0;
-        put_images(with_features ? blend_subtile<true>(p, px, py, &pairs) : blend_subtile<false>(p, px, py, nullptr),
-                   images, task, px, py);
-        if (with_features) features_forward(pairs, task, images, px, py);
+    const TilePairs t = tile_pairs(task, scratch, [&](const Region& at, int px, int py, Pairs& pairs) {
+        const Blend o = with_features ? blend<true, true>(p, at, &pairs) : blend<true, false>(p, at, nullptr);
+        put_images(o, images, task, px, py);
     });
+    if (with_features) features_forward(t, task, images, scratch);
 }
 
 // values = an image gradient at the sub-tile (zero when absent); remaining += values x image (or 1 - image).
@@ -75,51 +59,33 @@ static PixelGradients get_gradients(const BackwardImages& b, const TileTask& tas
     return d;
 }
 
-// The feature map's gradient at a sub-tile as [width, PX]; remaining (if given) += gradient x map.
-static const float* get_panel(const BackwardImages& b, const TileTask& task, int px, int py, Vec* remaining,
-                              Scratch& scratch) {
-    const size_t plane = (size_t)task.width * task.height;
-    float* panel = scratch.panel.floats((size_t)b.feature_width * PX);
-    Vec unused[2];
-    for (int c = 0; c < b.feature_width; c++) {
-        get_rows(b.g_feature_map + c * plane, panel + (size_t)c * PX, task, px, py);
-        if (remaining)
-            get_gradient(b.g_feature_map + c * plane, b.feature_map + c * plane, false, unused, remaining, task, px,
-                         py);
-    }
-    return panel;
-}
-
-// Feature gradients of a sub-tile; -> what they add to dL/dw of each pair (null unless geometry follows them).
-static const float* feature_subtile(Prepared& p, const BackwardImages& b, int px, int py, PixelGradients& d,
-                                    float* rows, size_t stride, Scratch& scratch) {
+// Geometry of a tile after its features; pair_gradients as features_backward left them, or null.
+static void geometry_backward(Prepared& p, const TilePairs& t, const BackwardImages& b, const float* pair_gradients,
+                              float* rows) {
     const TileTask& task = *p.task;
-    Pairs pairs = stored_pairs(task, scratch);
-    blend_subtile<true>(p, px, py, &pairs);
-    if (pairs.count == 0) return nullptr;
-    const int end = padded(pairs);
-    const bool geometry = b.geometry && b.feature_geometry;
-    const float* panel = get_panel(b, task, px, py, geometry ? d.remaining : nullptr, scratch);
-    if (rows) features_backward(pairs, end, panel, b.feature_width, rows, stride);
-    if (!geometry) return nullptr;
-    float* pair_gradients = scratch.pair_gradients.floats(((size_t)task.count + PAD) * PX);
-    pair_products(pairs, end, task.ids, b.features, b.feature_width, panel, pair_gradients);
-    return pair_gradients;
+    for (int s = 0; s < SUBS; s++) {
+        const int px = task.left + s % SUBS_X * SUB_W, py = task.top + s / SUBS_X * SUB_H;
+        if (px >= task.width || py >= task.height) continue;
+        PixelGradients d = get_gradients(b, task, px, py);
+        const float* gradients = pair_gradients ? pair_gradients + offset(t, s) : nullptr;
+        if (gradients) add_remaining(t.subs[s], gradients, d.remaining);
+        blend_backward(p, subtile(task, px, py), d, gradients, rows);
+    }
 }
 
-static void backward_tile(const TileTask& task, const BackwardImages& b, float* splat_gradients,
-                          float* feature_gradients, size_t feature_stride, Scratch& scratch) {
+static void backward_tile(const TileTask& task, const BackwardImages& b, const TileRows& rows, Scratch& scratch) {
     Prepared p = prepared(task, scratch);
-    if (splat_gradients) memset(splat_gradients, 0, (size_t)task.count * GRADIENT_ROW * sizeof(float));
-    if (feature_gradients) memset(feature_gradients, 0, task.count * feature_stride * sizeof(float));
-    for_subtiles(task, [&](int px, int py) {
-        PixelGradients d = {};
-        if (b.geometry) d = get_gradients(b, task, px, py);
-        const float* pair_gradients = nullptr;
-        if (b.g_feature_map)
-            pair_gradients = feature_subtile(p, b, px, py, d, feature_gradients, feature_stride, scratch);
-        if (b.geometry) backward_subtile(p, px, py, d, pair_gradients, splat_gradients);
-    });
+    TilePairs t = {};
+    float* pair_gradients = nullptr;
+    if (b.g_feature_map) {
+        t = tile_pairs(task, scratch,
+                       [&](const Region& at, int, int, Pairs& pairs) { blend<false, true>(p, at, &pairs); });
+        if (b.geometry && b.feature_geometry) pair_gradients = scratch.pair_gradients.floats((size_t)t.total * PX);
+        features_backward(t, task, b, rows, pair_gradients, scratch);
+    }
+    if (!b.geometry) return;
+    memset(rows.splats, 0, (size_t)task.count * GRADIENT_ROW * sizeof(float));
+    geometry_backward(p, t, b, pair_gradients, rows.splats);
 }
 
 }  // namespace ndr::cpu::NDR_ISA

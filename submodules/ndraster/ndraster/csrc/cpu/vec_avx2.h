@@ -6,9 +6,7 @@
 namespace ndr::cpu::NDR_ISA {
 
 constexpr int LANES = 8;
-constexpr int FORWARD_CHANNELS = 6;
-constexpr int BACKWARD_VECTORS = 3;
-constexpr int PAIR_BLOCK = 4;
+constexpr int PRODUCT_ROWS = 6;
 
 using Vec = __m256;
 using Mask = __m256;
@@ -17,6 +15,8 @@ static inline Vec set1(float v) { return _mm256_set1_ps(v); }
 static inline Vec set1_bits(int v) { return _mm256_castsi256_ps(_mm256_set1_epi32(v)); }
 static inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
 static inline void store(float* p, Vec v) { _mm256_storeu_ps(p, v); }
+static inline void stream8(float* p, const float* v) { _mm256_stream_ps(p, _mm256_loadu_ps(v)); }
+static inline void fence() { _mm_sfence(); }
 static inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 static inline Vec fnma(Vec a, Vec b, Vec c) { return _mm256_fnmadd_ps(a, b, c); }
 static inline Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
@@ -55,6 +55,12 @@ static inline void add_sums(const Vec s[12], float* row) {
     const __m128 last = _mm256_castps256_ps128(u2) + _mm256_extractf128_ps(u2, 1);
     store(row, load(row) + first);
     _mm_storeu_ps(row + 8, _mm_loadu_ps(row + 8) + last);
+}
+
+static inline void interleave(Vec a, Vec b, Vec& low, Vec& high) {
+    const Vec even = _mm256_unpacklo_ps(a, b), odd = _mm256_unpackhi_ps(a, b);
+    low = _mm256_permute2f128_ps(even, odd, 0x20);
+    high = _mm256_permute2f128_ps(even, odd, 0x31);
 }
 
 static inline float sum(Vec a) {

@@ -6,9 +6,7 @@
 namespace ndr::cpu::NDR_ISA {
 
 constexpr int LANES = 16;
-constexpr int FORWARD_CHANNELS = 14;  // accumulators of the feature products, chosen to fill the registers
-constexpr int BACKWARD_VECTORS = 6;
-constexpr int PAIR_BLOCK = 8;
+constexpr int PRODUCT_ROWS = 12;  // of two vectors each: accumulators of the feature products, to fill the registers
 
 using Vec = __m512;
 using Mask = __mmask16;
@@ -17,6 +15,8 @@ static inline Vec set1(float v) { return _mm512_set1_ps(v); }
 static inline Vec set1_bits(int v) { return _mm512_castsi512_ps(_mm512_set1_epi32(v)); }
 static inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
 static inline void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
+static inline void stream8(float* p, const float* v) { _mm256_stream_ps(p, _mm256_loadu_ps(v)); }  // past the cache
+static inline void fence() { _mm_sfence(); }  // after the last stream8
 static inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }    // a b + c
 static inline Vec fnma(Vec a, Vec b, Vec c) { return _mm512_fnmadd_ps(a, b, c); }  // c - a b
 static inline Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
@@ -63,6 +63,13 @@ static inline void add_sums(const Vec s[12], float* row) {
     const Vec high = _mm512_shuffle_f32x4(u2, u2, 0x44) + _mm512_shuffle_f32x4(u2, u2, 0xEE);
     const Vec sums = _mm512_shuffle_f32x4(low, high, 0x88) + _mm512_shuffle_f32x4(low, high, 0xDD);
     store(row, load(row) + _mm512_maskz_mov_ps(0x0FFF, sums));
+}
+
+// low, high = a0 b0 a1 b1 ...
+static inline void interleave(Vec a, Vec b, Vec& low, Vec& high) {
+    const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    low = _mm512_permutex2var_ps(a, first, b);
+    high = _mm512_permutex2var_ps(a, _mm512_add_epi32(first, _mm512_set1_epi32(8)), b);
 }
 
 static inline float sum(Vec a) { return _mm512_reduce_add_ps(a); }

@@ -6,9 +6,7 @@
 namespace ndr::cpu::NDR_ISA {
 
 constexpr int LANES = 4;
-constexpr int FORWARD_CHANNELS = 6;
-constexpr int BACKWARD_VECTORS = 3;
-constexpr int PAIR_BLOCK = 4;
+constexpr int PRODUCT_ROWS = 6;
 
 typedef float Vec __attribute__((vector_size(16)));
 typedef int32_t Mask __attribute__((vector_size(16)));
@@ -21,6 +19,8 @@ static inline Vec load(const float* p) {
     return v;
 }
 static inline void store(float* p, Vec v) { memcpy(p, &v, sizeof v); }
+static inline void stream8(float* p, const float* v) { memcpy(p, v, 8 * sizeof(float)); }
+static inline void fence() {}
 static inline Vec fma(Vec a, Vec b, Vec c) { return a * b + c; }
 static inline Vec fnma(Vec a, Vec b, Vec c) { return c - a * b; }
 
@@ -44,6 +44,11 @@ static inline int append(int* out, int first, Mask m) {
     for (int i = 0; i < LANES; i++)
         if (m[i]) out[count++] = first + i;
     return count;
+}
+
+static inline void interleave(Vec a, Vec b, Vec& low, Vec& high) {
+    low = Vec{a[0], b[0], a[1], b[1]};
+    high = Vec{a[2], b[2], a[3], b[3]};
 }
 
 static inline float sum(Vec a) { return (a[0] + a[2]) + (a[1] + a[3]); }

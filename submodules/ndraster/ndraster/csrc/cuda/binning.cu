@@ -1,5 +1,7 @@
 // Lists of Gaussians per tile, in depth order: sort Gaussians by depth, emit (tile, id) in that order, then sort stably by
-// tile. The second sort moves few bits, and depth never travels with the pairs.
+// tile. The second sort moves few bits, and depth never travels with the pairs. Nothing here waits for the device.
+#include <climits>
+
 #include <cub/cub.cuh>
 
 #include "cuda/common.cuh"
@@ -7,77 +9,187 @@
 namespace ndr {
 namespace {
 
-constexpr int WARPS = 8;  // a warp works on one Gaussian
+constexpr int THREADS = 256;
+constexpr int SERIAL_TILES = 12;  // a Gaussian with more candidate tiles is worked on by its whole warp
+constexpr uint32_t INVISIBLE = 0xffffffffu;
 
-struct TileRect {
-    int x0, y0, x1, y1;
-    __device__ TileRect(const Splat& s, int tiles_x, int tiles_y) {
+// One Gaussian for the tile tests, in registers that can be handed to the other lanes.
+struct Candidate {
+    Splat splat = {};             // only mean, conic and reach2 count
+    int x0 = 0, y0 = 0, width = 1, area = 0;  // rectangle of tiles
+    int id = 0, start = 0;        // for emission
+
+    __device__ Candidate() {}
+    __device__ Candidate(const Splat& s, const TileGrid& grid, int id, int start)
+        : splat(s), id(id), start(start) {
         const float det = s.conic_xx * s.conic_yy - s.conic_xy * s.conic_xy;
         const float half_x = sqrtf(s.reach2 * s.conic_yy / det), half_y = sqrtf(s.reach2 * s.conic_xx / det);
-        x0 = clamp_tile(floorf((s.x - half_x) / TILE), tiles_x), x1 = clamp_tile(floorf((s.x + half_x) / TILE) + 1, tiles_x);
-        y0 = clamp_tile(floorf((s.y - half_y) / TILE), tiles_y), y1 = clamp_tile(floorf((s.y + half_y) / TILE) + 1, tiles_y);
+        int x1, y1;
+        grid.tiles_between(s.x - half_x, s.x + half_x, grid.pitch_x, grid.tiles_x(), x0, x1);
+        grid.tiles_between(s.y - half_y, s.y + half_y, grid.pitch_y, grid.tiles_y(), y0, y1);
+        width = max(x1 - x0, 1), area = max(x1 - x0, 0) * max(y1 - y0, 0);
     }
-    __device__ static int clamp_tile(float v, int tiles) { return int(fminf(fmaxf(v, 0.0f), float(tiles))); }
-    __device__ int count() const { return (x1 - x0) * (y1 - y0); }
+
+    __device__ Candidate of_lane(int lane) const {
+        Candidate c;
+        float* const to[6] = {&c.splat.x, &c.splat.y, &c.splat.conic_xx, &c.splat.conic_xy, &c.splat.conic_yy, &c.splat.reach2};
+        const float from[6] = {splat.x, splat.y, splat.conic_xx, splat.conic_xy, splat.conic_yy, splat.reach2};
+#pragma unroll
+        for (int k = 0; k < 6; k++) *to[k] = __shfl_sync(ALL_LANES, from[k], lane);
+        c.x0 = __shfl_sync(ALL_LANES, x0, lane), c.y0 = __shfl_sync(ALL_LANES, y0, lane);
+        c.width = __shfl_sync(ALL_LANES, width, lane), c.area = __shfl_sync(ALL_LANES, area, lane);
+        c.id = __shfl_sync(ALL_LANES, id, lane), c.start = __shfl_sync(ALL_LANES, start, lane);
+        return c;
+    }
+    // Whether candidate tile k is touched; `tile` is its index in the image.
+    __device__ bool hits(int k, const TileGrid& grid, int& tile) const {
+        const int tx = x0 + k % width, ty = y0 + k / width;
+        tile = ty * grid.tiles_x() + tx;
+        const PixelBox box = grid.box(tx * TILE, ty * TILE, TILE, TILE);
+        return touches(splat, box.x, box.y, box.width, box.height);
+    }
+    __device__ bool is_small() const { return area <= 32; }  // one bit a tile
 };
 
-// Calls found(rank, tile) on each lane whose tile is touched; returns how many were.
+// Which tiles a small Gaussian touches, kept from counting for emission.
+struct Touched {
+    unsigned mask = 0;            // bit k: candidate tile k
+    int first = 0;                // first candidate tile
+    int width = 0;                // of the rectangle; 0: not a small Gaussian
+};
+
+// Calls found(candidate, k, tile) for the k-th touched tile of each lane's candidate that `wanted` is set for, all lanes on
+// one Gaussian after the other; returns how many this lane's has. All lanes of the warp must take part.
 template <typename Found>
-__device__ int64_t for_each_tile(const Splat& s, int tiles_x, int tiles_y, Found found) {
-    const TileRect rect(s, tiles_x, tiles_y);
-    const int lane = threadIdx.x % 32, width = rect.x1 - rect.x0, total = rect.count();
-    int64_t before = 0;
-    for (int base = 0; base < total; base += 32) {
-        const int k = base + lane;
-        const int tx = rect.x0 + (width > 0 ? k % width : 0), ty = rect.y0 + (width > 0 ? k / width : 0);
-        const bool hit = k < total && touches(s, tx * TILE, ty * TILE, TILE, TILE);
-        const unsigned hits = __ballot_sync(ALL_LANES, hit);
-        if (hit) found(before + __popc(hits & ((1u << lane) - 1)), ty * tiles_x + tx);
-        before += __popc(hits);
+__device__ int for_each_tile_together(const Candidate& mine, bool wanted, const TileGrid& grid, unsigned& mask, Found found) {
+    const int lane = threadIdx.x % 32;
+    int count = 0, tile;
+    for (unsigned waiting = __ballot_sync(ALL_LANES, wanted); waiting; waiting &= waiting - 1) {
+        const int owner = __ffs(waiting) - 1;
+        const Candidate theirs = mine.of_lane(owner);
+        int before = 0;
+        unsigned hits = 0;
+        for (int base = 0; base < theirs.area; base += 32) {
+            const bool hit = base + lane < theirs.area && theirs.hits(base + lane, grid, tile);
+            hits = __ballot_sync(ALL_LANES, hit);
+            if (hit) found(theirs, before + __popc(hits & ((1u << lane) - 1)), tile);
+            before += __popc(hits);
+        }
+        if (lane == owner) count = before, mask = hits;
     }
-    return before;
+    return count;
 }
 
-__global__ void count_kernel(const Splat* splats, const uint32_t* sorted_keys, const int* order, int count,
-                             int tiles_x, int tiles_y, int64_t* counts) {
-    const int rank = blockIdx.x * WARPS + threadIdx.x / 32;
+// Neighbours in depth have alike sizes and the nearest are huge, so a warp takes Gaussians from all depths.
+__device__ int spread_rank() {
+    const int warps = gridDim.x * (THREADS / 32), warp = (blockIdx.x * THREADS + threadIdx.x) / 32;
+    return (threadIdx.x % 32) * warps + warp;
+}
+
+__global__ void __launch_bounds__(THREADS)
+count_kernel(const Splat* splats, const uint32_t* sorted_keys, const int* order, int count, TileGrid grid, int* counts,
+             Touched* touched) {
+    const int rank = spread_rank();
+    Candidate mine;
+    if (rank < count && sorted_keys[rank] != INVISIBLE) mine = Candidate(splats[order[rank]], grid, 0, 0);
+    const bool alone = mine.area <= SERIAL_TILES;
+    Touched kept;
+    int tile;
+    for (int k = 0; alone && k < mine.area; k++)
+        if (mine.hits(k, grid, tile)) kept.mask |= 1u << k;
+    int tiles = __popc(kept.mask);
+    const int others = for_each_tile_together(mine, !alone, grid, kept.mask, [](const Candidate&, int, int) {});
+    if (!alone) tiles = others;
     if (rank >= count) return;
-    int64_t tiles = 0;
-    if (sorted_keys[rank] != 0xffffffffu)
-        tiles = for_each_tile(splats[order[rank]], tiles_x, tiles_y, [](int64_t, int) {});
-    if (threadIdx.x % 32 == 0) counts[rank] = tiles;
+    kept.first = mine.y0 * grid.tiles_x() + mine.x0, kept.width = mine.is_small() ? mine.width : 0;
+    counts[rank] = tiles, touched[rank] = kept;
 }
 
-__global__ void emit_kernel(const Splat* splats, const uint32_t* depth_keys, const int* order,
-                            const int64_t* inclusive, int count, int tiles_x, int tiles_y, uint32_t* tile_keys,
-                            int* ids) {
-    const int rank = blockIdx.x * WARPS + threadIdx.x / 32;
-    if (rank >= count) return;
-    const int g = order[rank];
-    if (depth_keys[g] == 0xffffffffu) return;
-    const int64_t start = rank == 0 ? 0 : inclusive[rank - 1];
-    for_each_tile(splats[g], tiles_x, tiles_y, [=](int64_t k, int tile) {
-        tile_keys[start + k] = tile;
-        ids[start + k] = g;
-    });
+// Where the n-th set bit is, n from 0.
+__device__ int nth_set_bit(unsigned mask, int n) {
+    int at = 0;
+#pragma unroll
+    for (int step = 16; step; step /= 2) {
+        const int below = __popc(mask >> at & ((1u << step) - 1));
+        if (n >= below) n -= below, at += step;
+    }
+    return at;
 }
 
-__global__ void iota_kernel(int* out, int count) {
-    const int i = blockIdx.x * blockDim.x + threadIdx.x;
-    if (i < count) out[i] = i;
+// The pairs of 32 small Gaussians, neighbours in depth: lanes take pairs in their order, so that writes are together.
+template <typename Emit>
+__device__ void emit_small(const Touched& kept, int id, int start, int tiles_x, Emit emit) {
+    const int lane = threadIdx.x % 32, own = kept.width ? __popc(kept.mask) : 0;
+    int end = own;  // of this lane's pairs in the warp's
+    for (int step = 1; step < 32; step *= 2) {
+        const int before = __shfl_up_sync(ALL_LANES, end, step);
+        if (lane >= step) end += before;
+    }
+    const int pairs = __shfl_sync(ALL_LANES, end, 31);
+    for (int base = 0; base < pairs; base += 32) {
+        const int pair = min(base + lane, pairs - 1);
+        int owner = 0;  // lanes whose pairs end at or before this one
+#pragma unroll
+        for (int step = 16; step; step /= 2)
+            if (__shfl_sync(ALL_LANES, end, owner + step - 1) <= pair) owner += step;
+        const int k = pair - __shfl_sync(ALL_LANES, end - own, owner), at = __shfl_sync(ALL_LANES, start, owner) + k;
+        const unsigned mask = __shfl_sync(ALL_LANES, kept.mask, owner);
+        const int first = __shfl_sync(ALL_LANES, kept.first, owner), width = __shfl_sync(ALL_LANES, kept.width, owner);
+        const int theirs = __shfl_sync(ALL_LANES, id, owner), cell = nth_set_bit(mask, k);
+        if (base + lane < pairs) emit(theirs, at, first + cell / width * tiles_x + cell % width);
+    }
 }
 
-__global__ void range_kernel(const uint32_t* tile_keys, int64_t instances, int2* ranges) {
-    const int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
-    if (i >= instances) return;
-    const uint32_t tile = tile_keys[i];
-    if (i == 0 || tile_keys[i - 1] != tile) ranges[tile].x = int(i);
-    if (i == instances - 1 || tile_keys[i + 1] != tile) ranges[tile].y = int(i + 1);
+// Small Gaussians by neighbours, large ones spread over the warps. Unused slots hold a tile beyond the last, which sorts
+// behind all.
+template <typename Key>
+__global__ void __launch_bounds__(THREADS)
+emit_kernel(const Splat* splats, const int* order, const int* inclusive, const Touched* touched, const int* total, int count,
+            int capacity, TileGrid grid, Key* tile_keys, int* ids) {
+    const auto start_of = [=](int rank) { return rank > 0 ? inclusive[rank - 1] : 0; };
+    const auto emit = [=](int id, int at, int tile) {
+        if (at < capacity) tile_keys[at] = Key(tile), ids[at] = id;
+    };
+    const int rank = blockIdx.x * THREADS + threadIdx.x, far = spread_rank();
+    const bool exists = rank < count;
+    emit_small(exists ? touched[rank] : Touched(), exists ? order[rank] : 0, exists ? start_of(rank) : 0, grid.tiles_x(), emit);
+    const bool is_large = far < count && !touched[far].width && start_of(far) < capacity;
+    Candidate mine;
+    if (is_large) mine = Candidate(splats[order[far]], grid, order[far], start_of(far));
+    unsigned unused;
+    for_each_tile_together(mine, is_large, grid, unused,
+                           [=](const Candidate& c, int k, int tile) { emit(c.id, c.start + k, tile); });
+    for (int64_t slot = int64_t(*total) + rank; slot < capacity; slot += gridDim.x * THREADS)
+        tile_keys[slot] = Key(grid.tiles_x() * grid.tiles_y()), ids[slot] = 0;
 }
 
-template <typename Value>
-void sort_pairs(const uint32_t* keys, uint32_t* sorted_keys, const Value* values, Value* sorted, int64_t count,
-                int bits, cudaStream_t stream) {
+// First of the sorted keys that is not below `key`.
+template <typename Key>
+__device__ int lower_bound(const Key* keys, int count, int key) {
+    int low = 0;
+    while (count > 0) {
+        const int half = count / 2;
+        const bool below = int(keys[low + half]) < key;
+        low = below ? low + half + 1 : low, count = below ? count - half - 1 : half;
+    }
+    return low;
+}
+
+template <typename Key>
+__global__ void range_kernel(const Key* tile_keys, const int* total, int capacity, int tiles, int2* ranges) {
+    const int tile = blockIdx.x * blockDim.x + threadIdx.x;
+    if (tile >= tiles) return;
+    const int used = min(*total, capacity);
+    ranges[tile] = make_int2(lower_bound(tile_keys, used, tile), lower_bound(tile_keys, used, tile + 1));
+}
+
+struct SaturatingSum {
+    __device__ int operator()(int a, int b) const { return int(min(unsigned(a) + unsigned(b), unsigned(INT_MAX))); }
+};
+
+template <typename Key>
+void sort_pairs(const Key* keys, Key* sorted_keys, const int* values, int* sorted, int count, int bits,
+                cudaStream_t stream) {
     size_t bytes = 0;
     C10_CUDA_CHECK(cub::DeviceRadixSort::SortPairs(nullptr, bytes, keys, sorted_keys, values, sorted, count, 0, bits, stream));
     const Scratch scratch(bytes);
@@ -85,42 +197,52 @@ void sort_pairs(const uint32_t* keys, uint32_t* sorted_keys, const Value* values
                                                   count, 0, bits, stream));
 }
 
-}  // namespace
-
-int64_t count_instances(const Splat* splats, const uint32_t* depth_keys, int count, int tiles_x, int tiles_y,
-                        int* order, int64_t* offsets, cudaStream_t stream) {
-    if (count == 0) return 0;
-    const Scratch sorted_keys(sizeof(uint32_t) * count), unsorted(sizeof(int) * count), counts(sizeof(int64_t) * count);
-    iota_kernel<<<blocks_for(count, 256), 256, 0, stream>>>(unsorted.as<int>(), count);
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
-    sort_pairs(depth_keys, sorted_keys.as<uint32_t>(), unsorted.as<int>(), order, count, 32, stream);
-    count_kernel<<<blocks_for(count, WARPS), WARPS * 32, 0, stream>>>(splats, sorted_keys.as<uint32_t>(), order, count,
-                                                                    tiles_x, tiles_y, counts.as<int64_t>());
-    C10_CUDA_KERNEL_LAUNCH_CHECK();
+void running_sums(const int* counts, int* sums, int count, cudaStream_t stream) {
     size_t bytes = 0;
-    C10_CUDA_CHECK(cub::DeviceScan::InclusiveSum(nullptr, bytes, counts.as<int64_t>(), offsets, count, stream));
-    const Scratch scan(bytes);
-    C10_CUDA_CHECK(cub::DeviceScan::InclusiveSum(scan.as<void>(), bytes, counts.as<int64_t>(), offsets, count, stream));
-    int64_t total = 0;
-    C10_CUDA_CHECK(cudaMemcpyAsync(&total, offsets + count - 1, sizeof(total), cudaMemcpyDeviceToHost, stream));
-    C10_CUDA_CHECK(cudaStreamSynchronize(stream));  // sizes the lists; the only wait
-    return total;
+    C10_CUDA_CHECK(cub::DeviceScan::InclusiveScan(nullptr, bytes, counts, sums, SaturatingSum(), count, stream));
+    const Scratch scratch(bytes);
+    C10_CUDA_CHECK(cub::DeviceScan::InclusiveScan(scratch.as<void>(), bytes, counts, sums, SaturatingSum(), count, stream));
 }
 
-void fill_lists(const Splat* splats, const uint32_t* depth_keys, const int* order, const int64_t* offsets, int count,
-                int64_t instances, int tiles_x, int tiles_y, int* ids, int2* ranges, cudaStream_t stream) {
-    C10_CUDA_CHECK(cudaMemsetAsync(ranges, 0, sizeof(int2) * tiles_x * tiles_y, stream));
-    if (instances == 0) return;
-    const Scratch keys(sizeof(uint32_t) * instances), sorted_keys(sizeof(uint32_t) * instances);
-    const Scratch unsorted(sizeof(int) * instances);
-    emit_kernel<<<blocks_for(count, WARPS), WARPS * 32, 0, stream>>>(splats, depth_keys, order, offsets, count, tiles_x,
-                                                                   tiles_y, keys.as<uint32_t>(), unsorted.as<int>());
+template <typename Key>
+void fill(const Splat* splats, const int* order, const int* offsets, const Touched* touched, const int* total, int count,
+          int capacity, const TileGrid& grid, int* ids, int2* ranges, cudaStream_t stream) {
+    const int tiles = grid.tiles_x() * grid.tiles_y();
+    const Scratch keys(sizeof(Key) * capacity), sorted_keys(sizeof(Key) * capacity), unsorted(sizeof(int) * capacity);
+    if (capacity > 0) {
+        emit_kernel<<<blocks_for(count, THREADS), THREADS, 0, stream>>>(
+            splats, order, offsets, touched, total, count, capacity, grid, keys.as<Key>(), unsorted.as<int>());
+        C10_CUDA_KERNEL_LAUNCH_CHECK();
+        int bits = 1;
+        while ((int64_t(1) << bits) <= tiles) bits++;
+        sort_pairs(keys.as<Key>(), sorted_keys.as<Key>(), unsorted.as<int>(), ids, capacity, bits, stream);
+    }
+    range_kernel<<<blocks_for(tiles, 64), 64, 0, stream>>>(sorted_keys.as<Key>(), total, capacity, tiles, ranges);
     C10_CUDA_KERNEL_LAUNCH_CHECK();
-    int bits = 1;
-    while ((int64_t(1) << bits) < int64_t(tiles_x) * tiles_y) bits++;
-    sort_pairs(keys.as<uint32_t>(), sorted_keys.as<uint32_t>(), unsorted.as<int>(), ids, instances, bits, stream);
-    range_kernel<<<blocks_for(instances, 256), 256, 0, stream>>>(sorted_keys.as<uint32_t>(), instances, ranges);
+}
+
+static_assert(sizeof(Touched) == TOUCHED_BYTES);
+
+}  // namespace
+
+void count_instances(const Splat* splats, const uint32_t* depth_keys, const int* indices, int count,
+                     const TileGrid& grid, int* order, int* offsets, void* touched, cudaStream_t stream) {
+    if (count == 0) return;
+    const Scratch sorted_keys(sizeof(uint32_t) * count), counts(sizeof(int) * count);
+    sort_pairs(depth_keys, sorted_keys.as<uint32_t>(), indices, order, count, 32, stream);
+    count_kernel<<<blocks_for(count, THREADS), THREADS, 0, stream>>>(splats, sorted_keys.as<uint32_t>(), order, count, grid,
+                                                                   counts.as<int>(),
+                                                                   static_cast<Touched*>(touched));
     C10_CUDA_KERNEL_LAUNCH_CHECK();
+    running_sums(counts.as<int>(), offsets, count, stream);
+}
+
+void fill_lists(const Splat* splats, const int* order, const int* offsets, const void* touched, const int* total,
+                int count, int capacity, const TileGrid& grid, int* ids, int2* ranges, cudaStream_t stream) {
+    if (count == 0) capacity = 0;
+    const bool narrow = grid.tiles_x() * grid.tiles_y() < (1 << 16);  // the tile beyond the last is a key too
+    const auto run = narrow ? fill<uint16_t> : fill<uint32_t>;
+    run(splats, order, offsets, static_cast<const Touched*>(touched), total, count, capacity, grid, ids, ranges, stream);
 }
 
 }  // namespace ndr

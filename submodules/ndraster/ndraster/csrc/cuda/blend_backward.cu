@@ -1,155 +1,175 @@
-// Gradients of splats. Front to back again, with totals: for a pixel whose outputs are sums of w_i * v_i,
-//   Y_i = <gradient, v_i>,   dL/dalpha_i = T_i Y_i - (S - sum_{j<=i} w_j Y_j) / (1 - alpha_i),   S = sum_j w_j Y_j,
-// and S comes from the forward's images. Channels meet only in Y, so features cost one number per pair here.
-// A warp adds its 32 pixels by a butterfly that halves values and lanes together (13 shuffles for 12 sums), and then
-// sends one coalesced reduction per Gaussian.
+// Gradients of splats, back to front: for a pixel whose outputs are sums of w_i * v_i,
+//   Y_i = <gradient, v_i>,   dL/dalpha_i = T_i Y_i - R_i / (1 - alpha_i),   R_i = sum_{j>i} w_j Y_j,
+// where R grows from the back and T_i is the final transmittance with the factors 1 - alpha taken out again. Channels
+// meet only in Y, so features cost one number per pair here.
+//
+// Each warp walks the list entries that its 8x4 pixels met, sixteen at a time: first a lane is a pixel and carries T
+// and R, leaving dL/dpower and w of every pair in shared memory; then a lane is half a Gaussian and adds up sixteen
+// pixels in registers. Only one shuffle per sum is left, and no lane waits for another.
 #include "cuda/common.cuh"
+#include "cuda/tensor_cores.cuh"
 
 namespace ndr {
 namespace {
 
 constexpr int SUMS = sizeof(SplatGrad) / sizeof(float);
-static_assert(SUMS == 12, "the butterfly is written for 12 values");
-constexpr int CHANNELS = 32;  // feature channels staged at a time
-
-// After the call, a lane with bit 0 clear holds the warp's total of value `index` (index 12 or more: nothing).
-__device__ __forceinline__ float butterfly(const float v[SUMS], int lane, int& index) {
-    float six[6], three[3], two[2];
-    const bool up4 = lane & 16, up3 = lane & 8, up2 = lane & 4, up1 = lane & 2;
-    for (int i = 0; i < 6; i++)
-        six[i] = (up4 ? v[i + 6] : v[i]) + __shfl_xor_sync(ALL_LANES, up4 ? v[i] : v[i + 6], 16);
-    for (int i = 0; i < 3; i++)
-        three[i] = (up3 ? six[i + 3] : six[i]) + __shfl_xor_sync(ALL_LANES, up3 ? six[i] : six[i + 3], 8);
-    two[0] = (up2 ? three[2] : three[0]) + __shfl_xor_sync(ALL_LANES, up2 ? three[0] : three[2], 4);
-    two[1] = (up2 ? 0.0f : three[1]) + __shfl_xor_sync(ALL_LANES, up2 ? three[1] : 0.0f, 4);
-    float one = (up1 ? two[1] : two[0]) + __shfl_xor_sync(ALL_LANES, up1 ? two[0] : two[1], 2);
-    one += __shfl_xor_sync(ALL_LANES, one, 1);
-    index = (up2 && up1) || (lane & 1) ? SUMS : 6 * up4 + 3 * up3 + 2 * up2 + up1;
-    return one;
-}
+static_assert(SUMS == 12, "rows of gradients are three float4");
+constexpr int BATCH = 16;  // list entries a warp works on at a time
 
 struct PixelGrads {
     float r = 0, g = 0, b = 0, depth = 0, inverse_depth = 0, alpha = 0;
-    float remaining = 0;  // S minus the prefix
 
-    __device__ PixelGrads(const ImageGrads& g_images, const Images& images, size_t at, size_t area) {
-        if (g_images.color) {
-            r = g_images.color[at], g = g_images.color[area + at], b = g_images.color[2 * area + at];
-            remaining += r * images.color[at] + g * images.color[area + at] + b * images.color[2 * area + at];
-        }
-        if (g_images.depth) depth = g_images.depth[at], remaining += depth * images.depth[at];
-        if (g_images.inverse_depth)
-            inverse_depth = g_images.inverse_depth[at], remaining += inverse_depth * images.inverse_depth[at];
-        if (g_images.alpha) alpha = g_images.alpha[at], remaining += alpha * (1 - images.transmittance[at]);
+    __device__ PixelGrads(const ImageGrads& images, size_t at, size_t area) {
+        if (images.color) r = images.color[at], g = images.color[area + at], b = images.color[2 * area + at];
+        if (images.depth) depth = images.depth[at];
+        if (images.inverse_depth) inverse_depth = images.inverse_depth[at];
+        if (images.alpha) alpha = images.alpha[at];
     }
     __device__ PixelGrads() {}
 };
 
-// Y of the feature map for a batch of 32 Gaussians at this thread's pixel, into shared memory [32][256].
-__device__ void feature_products(const SplatBatch<32>& batch, int size, const float* features, int width,
-                                 const float* g_map, bool inside, size_t at, size_t area,
-                                 float (*stage)[32], float (*products)[TILE_PIXELS]) {
-    float sums[32] = {};
-    for (int first = 0; first < width; first += CHANNELS) {
-        __syncthreads();
-        for (int k = threadIdx.x; k < 32 * CHANNELS; k += TILE_PIXELS) {
-            const int gaussian = k / CHANNELS, channel = k % CHANNELS;
-            const bool exists = gaussian < size && first + channel < width;
-            stage[channel][gaussian] = exists ? features[size_t(batch.id[gaussian]) * width + first + channel] : 0;
-        }
-        __syncthreads();
-        const int channels = min(CHANNELS, width - first);
-        for (int c = 0; c < channels; c++) {
-            const float g = inside ? g_map[(first + c) * area + at] : 0.0f;
+// What a warp keeps in shared memory.
+struct WarpStage {
+    float4 shape[BATCH], depth[BATCH];  // struct AlphaTerms
+    float4 color[BATCH];           // r g b 1/z
+    float4 gradient[32];           // of a pixel: r g b depth
+    float g_inverse_depth[32];
+    float g_power[BATCH][33];      // dL/dpower of (Gaussian, pixel); 33: columns in different banks
+    float weight[BATCH][33];
+    uint8_t positions[CHUNK];      // in the chunk, of the entries that the warp met
+};
+
+// Sums over two lines of eight pixels of the warp's box. DEPTH: whether depths have gradients.
+template <bool DEPTH>
+__device__ __forceinline__ void add_pixels(const WarpStage& stage, int e, int half, float box_x, float box_y,
+                                           float (&v)[SUMS]) {
+    const float4 shape = stage.shape[e], depth = stage.depth[e], color = stage.color[e];
+    const float3 conic = conic_of(shape, depth);
+    float g_x = 0, g_y = 0, abs_x = 0, abs_y = 0, xx = 0, xy = 0, yy = 0, total = 0;
+    float r = 0, g = 0, b = 0, z = 0, inverse_z = 0;
 #pragma unroll
-            for (int q = 0; q < 8; q++) {
-                const float4 f = reinterpret_cast<const float4*>(stage[c])[q];
-                sums[4 * q] += g * f.x, sums[4 * q + 1] += g * f.y, sums[4 * q + 2] += g * f.z, sums[4 * q + 3] += g * f.w;
-            }
+    for (int line = 0; line < 2; line++) {
+        const float dy = shape.y - (box_y + 2 * half + line), b_dy = conic.y * dy, c_dy = conic.z * dy;
+        float line_total = 0, line_x = 0;
+#pragma unroll
+        for (int column = 0; column < 8; column++) {
+            const int p = 16 * half + 8 * line + column;
+            const float g_power = stage.g_power[e][p], w = stage.weight[e][p];
+            const float dx = shape.x - (box_x + column);
+            const float along_x = g_power * (conic.x * dx + b_dy), along_y = g_power * (conic.y * dx + c_dy);
+            g_x += along_x, g_y += along_y, abs_x += fabsf(along_x), abs_y += fabsf(along_y);
+            line_total += g_power;
+            const float g_dx = g_power * dx;
+            line_x += g_dx, xx += g_dx * dx;
+            const float4 gradient = stage.gradient[p];
+            r += w * gradient.x, g += w * gradient.y, b += w * gradient.z;
+            if constexpr (DEPTH) z += w * gradient.w, inverse_z += w * stage.g_inverse_depth[p];
         }
+        total += line_total, xy += line_x * dy, yy += line_total * dy * dy;
     }
-#pragma unroll
-    for (int k = 0; k < 32; k++) products[k][threadIdx.x] = sums[k];  // read back by the same thread only
+    v[0] = -g_x, v[1] = -g_y, v[2] = -0.5f * xx, v[3] = -xy, v[4] = -0.5f * yy;
+    v[5] = total * exp2f(-depth.y);
+    v[6] = z - inverse_z * color.w * color.w;
+    v[7] = r, v[8] = g, v[9] = b, v[10] = abs_x, v[11] = abs_y;
 }
 
-template <bool FEATURES>
+__device__ __forceinline__ float dot_of(const FeatureDots& dots, size_t row, int lane) {
+    return dots.rows ? __half2float(dots.rows[row * 32 + lane]) : dots.exact_rows[row * 32 + lane];
+}
+
+// FEATURES: also the products of the feature map, `dots`. SLOTS: sums go to a row of their own per (entry, warp).
+template <bool FEATURES, bool SLOTS, bool DEPTH>
 __global__ void __launch_bounds__(TILE_PIXELS)
-blend_backward_kernel(TileLists lists, Images images, const float* feature_map, ImageGrads g_images,
-                      const float* features, int width, float* grads) {
-    constexpr int BATCH = FEATURES ? 32 : TILE_PIXELS;
-    __shared__ SplatBatch<BATCH> batch;
-    __shared__ __align__(16) float stage[FEATURES ? CHANNELS : 1][32];
-    __shared__ float products[FEATURES ? 32 : 1][TILE_PIXELS];
+blend_backward_kernel(TileLists lists, const float* final_transmittance, const int* last_entries, ImageGrads g_images,
+                      Weights weights, FeatureDots dots, float* grads) {
+    __shared__ WarpStage stages[SUBTILES];
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+    WarpStage& stage = stages[warp];
     const PixelOfThread pixel(lists, blockIdx.x, threadIdx.x);
     const float px = pixel.x + 0.5f, py = pixel.y + 0.5f;
-    const int lane = threadIdx.x % 32;
     const size_t area = size_t(lists.width) * lists.height;
-    const size_t at = pixel.inside ? size_t(pixel.y) * lists.width + pixel.x : 0;
     PixelGrads g;
-    if (pixel.inside) g = PixelGrads(g_images, images, at, area);
-    if (FEATURES && pixel.inside)
-        for (int c = 0; c < width; c++) g.remaining += g_images.features[c * area + at] * feature_map[c * area + at];
+    float transmittance = 1, behind = 0;  // T after the entry at hand, and R
+    int last = 0;                         // entries that this pixel went through
+    if (pixel.inside) {
+        const size_t at = size_t(pixel.y) * lists.width + pixel.x;
+        g = PixelGrads(g_images, at, area), transmittance = final_transmittance[at], last = last_entries[at];
+    }
+    stage.gradient[lane] = make_float4(g.r, g.g, g.b, g.depth), stage.g_inverse_depth[lane] = g.inverse_depth;
     const int2 range = lists.ranges[blockIdx.x];
-    float transmittance = 1;
-    bool done = !pixel.inside;
-    for (int start = range.x; start < range.y; start += BATCH) {
-        if (__syncthreads_and(done)) break;
-        const int size = min(BATCH, range.y - start);
-        if (threadIdx.x < size) batch.load(threadIdx.x, lists, start + threadIdx.x);
-        __syncthreads();
-        if constexpr (FEATURES)
-            feature_products(batch, size, features, width, g_images.features, pixel.inside, at, area, stage, products);
-        for (int base = 0; base < size && !__all_sync(ALL_LANES, done); base += 32) {
-            const bool near = base + lane < size && batch.touches_box(base + lane, pixel.box_x, pixel.box_y);
-            for (unsigned hits = __ballot_sync(ALL_LANES, near); hits; hits &= hits - 1) {
-                const int j = base + __ffs(hits) - 1;
-                float gaussian, dx, dy;
-                float alpha = batch.alpha(j, px, py, gaussian, dx, dy);
-                float after = transmittance * (1 - alpha);
-                if (!done && alpha != 0 && after < TRANSMITTANCE_MIN) done = true;
-                const bool counts = !done && alpha != 0;
-                if (!__any_sync(ALL_LANES, counts)) continue;
-                float v[SUMS] = {};
-                if (counts) {
-                    const float4 color = batch.color[j], shape = batch.shape[j], depth = batch.depth[j];
-                    const float w = alpha * transmittance;
-                    float y = g.r * color.x + g.g * color.y + g.b * color.z + g.depth * depth.z +
-                              g.inverse_depth * color.w + g.alpha;
-                    if constexpr (FEATURES) y += products[j][threadIdx.x];
-                    g.remaining -= w * y;
-                    const float g_alpha = transmittance * y - __fdividef(g.remaining, 1 - alpha);
-                    const float g_power = depth.y * gaussian * g_alpha;  // the cap at ALPHA_MAX is straight-through
-                    v[0] = -g_power * (shape.z * dx + shape.w * dy);
-                    v[1] = -g_power * (depth.x * dy + shape.w * dx);
-                    v[2] = -0.5f * g_power * dx * dx;
-                    v[3] = -g_power * dx * dy;
-                    v[4] = -0.5f * g_power * dy * dy;
-                    v[5] = gaussian * g_alpha;
-                    v[6] = w * (g.depth - g.inverse_depth * color.w * color.w);
-                    v[7] = w * g.r, v[8] = w * g.g, v[9] = w * g.b;
-                    v[10] = fabsf(v[0]), v[11] = fabsf(v[1]);
-                    transmittance = after;
-                }
-                int index;
-                const float total = butterfly(v, lane, index);
-                if (index < SUMS) atomicAdd(grads + size_t(batch.id[j]) * SUMS + index, total);
+    const int chunks = (range.y - range.x + CHUNK - 1) / CHUNK;
+    const size_t first = first_chunk(range, blockIdx.x) * SUBTILES + warp, first_of_warp = first_row(range, warp);
+    int entry = 0;  // among those that the warp met
+    for (int c = 0; c < chunks; c++) entry += count_bits(weights.masks[first + c * SUBTILES]);
+    for (int c = chunks - 1; c >= 0; c--) {
+        const int met = expand_mask(weights.masks[first + c * SUBTILES], lane, stage.positions);
+        __syncwarp();
+        for (int base = (met - 1) / BATCH * BATCH; met > 0 && base >= 0; base -= BATCH) {
+            const int size = min(BATCH, met - base);
+            const int position = range.x + c * CHUNK + (lane % BATCH < size ? stage.positions[base + lane % BATCH] : 0);
+            const int id = lists.ids[position];
+            if (lane < size) {
+                const float4* splat = reinterpret_cast<const float4*>(lists.splats + id);
+                const AlphaTerms terms = alpha_terms(splat[0], splat[1]);
+                stage.shape[lane] = terms.shape, stage.depth[lane] = terms.depth, stage.color[lane] = splat[2];
             }
+            entry -= size;
+            if constexpr (FEATURES) {  // where dL/dpower will be
+                const float scale = dots.scales[(first + c * SUBTILES) * (CHUNK / DOT_GROUP) + base / DOT_GROUP];
+#pragma unroll 8
+                for (int i = 0; i < size; i++) stage.g_power[i][lane] = dot_of(dots, first_of_warp + entry + i, lane) * scale;
+            }
+            __syncwarp();
+            for (int i = size - 1; i >= 0; i--) {
+                const float4 shape = stage.shape[i], depth = stage.depth[i], color = stage.color[i];
+                float raw;
+                const float alpha = entry + i < last ? alpha_at(shape, depth, px, py, raw) : 0;
+                const float open = 1 / (1 - alpha), before = transmittance * open;
+                const float w = alpha * before;
+                float y = g.r * color.x + g.g * color.y + g.b * color.z + g.alpha;
+                if constexpr (DEPTH) y += g.depth * depth.z + g.inverse_depth * color.w;
+                if constexpr (FEATURES) y += stage.g_power[i][lane];
+                // the cap at ALPHA_MAX is straight-through
+                stage.g_power[i][lane] = alpha > 0 ? raw * (before * y - behind * open) : 0;
+                stage.weight[i][lane] = w;
+                behind += w * y, transmittance = before;
+            }
+            __syncwarp();
+            float v[SUMS] = {};
+            const int e = lane % BATCH, half = lane / BATCH;
+            if (e < size) add_pixels<DEPTH>(stage, e, half, pixel.box_x + 0.5f, pixel.box_y + 0.5f, v);
+#pragma unroll
+            for (int s = 0; s < SUMS; s++) v[s] += __shfl_xor_sync(ALL_LANES, v[s], BATCH);
+            if (e < size) {
+                float* sums = grads + SUMS * (SLOTS ? size_t(position) * SUBTILES + warp : size_t(id));
+                const auto put = [&](int q) {
+                    const float4 four = make_float4(v[4 * q], v[4 * q + 1], v[4 * q + 2], v[4 * q + 3]);
+                    if constexpr (SLOTS)
+                        reinterpret_cast<float4*>(sums)[q] = four;
+                    else
+                        add4(sums + 4 * q, four);
+                };
+                if (half == 0) put(0), put(1);
+                else put(2);
+            }
+            __syncwarp();
         }
     }
 }
 
 }  // namespace
 
-void launch_blend_backward(const TileLists& lists, const Images& images, const float* feature_map,
-                           const ImageGrads& g_images, const float* features, int feature_width, SplatGrad* grads,
-                           cudaStream_t stream) {
-    const int tiles = lists.tiles_x * lists.tiles_y;
-    float* rows = reinterpret_cast<float*>(grads);
-    if (g_images.features)
-        blend_backward_kernel<true><<<tiles, TILE_PIXELS, 0, stream>>>(lists, images, feature_map, g_images, features,
-                                                                     feature_width, rows);
-    else
-        blend_backward_kernel<false><<<tiles, TILE_PIXELS, 0, stream>>>(lists, images, nullptr, g_images, nullptr, 0, rows);
+void launch_blend_backward(const TileLists& lists, const float* transmittance, const int* last_entries,
+                           const ImageGrads& g_images, const Weights& weights, const FeatureDots& dots, float* grads,
+                           bool slots, cudaStream_t stream) {
+    const bool depth = g_images.depth || g_images.inverse_depth;
+    const auto choose = [&]<bool FEATURES, bool SLOTS>() {
+        return depth ? blend_backward_kernel<FEATURES, SLOTS, true> : blend_backward_kernel<FEATURES, SLOTS, false>;
+    };
+    const auto kernel = dots.scales ? (slots ? choose.operator()<true, true>() : choose.operator()<true, false>())
+                                    : (slots ? choose.operator()<false, true>() : choose.operator()<false, false>());
+    kernel<<<lists.tiles_x * lists.tiles_y, TILE_PIXELS, 0, stream>>>(lists, transmittance, last_entries, g_images,
+                                                                        weights, dots, grads);
     C10_CUDA_KERNEL_LAUNCH_CHECK();
 }
 

@@ -1,6 +1,7 @@
 // The operators of a compiled backend. Both libraries define the same ones, in namespaces ndraster_cpu and ndraster_cuda.
 //
-// camera: 16 numbers, rows 0 to 2 of world_to_camera (12), then fx fy cx cy; float64 on the CPU.
+// camera: 16 numbers, rows 0 to 2 of world_to_camera (12), then fx fy cx cy; float64 on the CPU, or float32 on the GPU, where
+// kernels read it (then a CUDA graph may be replayed with other numbers).
 // precision: "fp16" (half-precision operands, float accumulation) or "fp32"; the CPU always computes in float.
 // deterministic: no floating-point atomics, so equal inputs give equal bits; the CPU always does.
 // saved (forward -> backward): whatever a backend keeps of its lists; it is only handed back.
@@ -15,8 +16,10 @@
 
 // -> color [3,H,W], depth [1,H,W], inverse_depth [1,H,W], transmittance [1,H,W], features [D,H,W] (or [0]),
 //    median_ids [H,W] int32, radii [N] int32, means2d [N,2], saved
+// max_instances: 0 = lists of exactly the needed size, for which CUDA waits once; else lists of this many (Gaussian, tile)
+// pairs, without a wait: the deepest beyond are dropped. On CUDA the last of `saved` is the number needed, [1] int32.
 #define NDR_FORWARD_SCHEMA                                                                             \
-    "forward(" NDR_PARAMETERS NDR_SETTINGS                                                             \
+    "forward(" NDR_PARAMETERS NDR_SETTINGS ", int max_instances"                                       \
     ") -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor[])"
 
 // color, depth, inverse_depth, transmittance, feature_map: the forward's images. Absent gradients are None.
@@ -34,3 +37,23 @@
 #define NDR_SSIM_FORWARD_SCHEMA "ssim_forward(Tensor image, Tensor target, bool want_gradient) -> (Tensor, Tensor)"
 #define NDR_SSIM_BACKWARD_SCHEMA \
     "ssim_backward(Tensor image, Tensor target, Tensor partials, Tensor gradient) -> Tensor"
+
+#define NDR_GEOMETRY "Tensor means, Tensor quats, Tensor scales, Tensor opacities"
+
+// Adds one view: sums [N,C] += sum over pixels of w t, weights [N] += sum of w, where t is the teacher's map [C,h,w]
+// bilinearly enlarged to the image (align_corners).
+#define NDR_LIFT_SCHEMA                                                                                            \
+    "lift(" NDR_GEOMETRY ", Tensor camera, int width, int height, bool antialiasing, float near, float scale_modifier, " \
+    "Tensor teacher, Tensor(a!) sums, Tensor(b!) weights) -> ()"
+
+// The feature map [D, rows, columns] that a bilinear resize (align_corners) of the map at image size would give.
+#define NDR_SAMPLE_SETTINGS                                                                                        \
+    "Tensor camera, int width, int height, bool antialiasing, float near, float scale_modifier, str precision, "   \
+    "bool deterministic, int rows, int columns"
+#define NDR_SAMPLE_FORWARD_SCHEMA \
+    "sample_forward(" NDR_GEOMETRY ", Tensor features, " NDR_SAMPLE_SETTINGS ") -> (Tensor, Tensor[])"
+
+// -> g_means, g_quats, g_scales, g_opacities (zeros unless feature_geometry), g_features
+#define NDR_SAMPLE_BACKWARD_SCHEMA                                                                                 \
+    "sample_backward(" NDR_GEOMETRY ", Tensor features, " NDR_SAMPLE_SETTINGS                                      \
+    ", Tensor[] saved, Tensor map, Tensor g_map, bool feature_geometry) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"

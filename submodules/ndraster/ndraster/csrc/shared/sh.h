@@ -73,7 +73,8 @@ NDR_HD void sh_color(const Camera& camera, const float mean[3], const float* sh,
     for (int c = 0; c < 3; c++) rgb[c] = fmaxf(0.0f, rgb[c]);
 }
 
-// rgb: the forward's result (a zero channel was clamped: no gradient). Writes g_sh[0 .. count), adds to g_mean.
+// rgb: the forward's result (a zero channel was clamped: no gradient). Writes g_sh[0 .. count), which may be sh itself, and
+// adds to g_mean.
 NDR_HD void sh_color_backward(const Camera& camera, const float mean[3], const float* sh, const float rgb[3],
                               const float g_rgb[3], float* g_sh, float g_mean[3]) {
     const Direction d = view_direction(camera, mean);
@@ -84,8 +85,8 @@ NDR_HD void sh_color_backward(const Camera& camera, const float mean[3], const f
         weights[k] = 0;
         for (int c = 0; c < 3; c++) {
             const float g = rgb[c] > 0 ? g_rgb[c] : 0.0f;
-            g_sh[3 * k + c] = basis[k] * g;
             weights[k] += sh[3 * k + c] * g;
+            g_sh[3 * k + c] = basis[k] * g;
         }
     }
     float gx, gy, gz;

@@ -1,0 +1,108 @@
+"""training/graphed_step.py"""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from arguments import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
+from gaussian_renderer import render
+from scene.image_store import StoredImage, composite
+from tests.blobs import blob_model, ring_cameras
+from training.graphed_step import HEADROOM, InstanceRoom
+from training.options import RunOptions
+from training.trainer import Trainer
+from utils.seeds import set_seed
+
+
+def test_room_has_headroom_and_grows_with_the_gaussians():
+    room = InstanceRoom()
+    room.fit(seen=1000, num_gaussians=10)
+    assert room.limit == int(HEADROOM * 1000)
+    room.fit(seen=1000, num_gaussians=20)
+    assert room.limit == int(HEADROOM * 2000)
+    assert room.overflows(room.limit + 1) and not room.overflows(room.limit)
+
+
+def test_room_shrinks_slowly():
+    room = InstanceRoom()
+    room.fit(seen=1000, num_gaussians=10)
+    room.fit(seen=0, num_gaussians=10)
+    assert 0.5 * HEADROOM * 1000 < room.limit < HEADROOM * 1000
+
+
+class Bytes:
+    """Renders of the model to be learnt, as pictures on the GPU, half of them transparent or masked."""
+
+    def __init__(self, cameras, channels: int, has_weight: bool):
+        model = blob_model(per_blob=10).to("cuda")
+        self.kept = {}
+        for camera in cameras:
+            with torch.no_grad():
+                output = render(camera, model)
+            layers = torch.cat([output.color, output.alpha])[:channels]
+            pixels = (layers.clamp(0, 1) * 255).to(torch.uint8)
+            weight = torch.randint_like(pixels[:1], 0, 255) if has_weight else None
+            self.kept[camera.uid] = StoredImage(pixels, weight)
+
+    def stored(self, camera) -> StoredImage:
+        return self.kept[camera.uid]
+
+    def get(self, camera, background=None):
+        stored = self.stored(camera)
+        return composite(stored.pixels, stored.weight, background)
+
+    def prefetch(self, camera) -> None:
+        pass
+
+
+@pytest.mark.gpu
+class TestOnGpu:
+    def trainer(self, folder, cuda_graph: bool, channels: int = 3, sizes: int = 1, has_weight: bool = False, **options):
+        set_seed(0)
+        cameras = [
+            replace(camera, uid=10 * k + camera.uid)
+            for k in range(sizes)
+            for camera in ring_cameras(3, 80 + 16 * k, 64)
+        ]
+        scene = SimpleNamespace(train=tuple(cameras), test=(), extent=4.0, images=Bytes(cameras, channels, has_weight))
+        model = blob_model(per_blob=10).with_features(None).to("cuda")
+        with torch.no_grad():
+            model.params["f_dc"].mul_(0.5)
+        run = RunOptions(
+            ModelParams(source_path="memory", model_path=str(folder)),
+            PipelineParams(),
+            OptimizationParams(**{"iterations": 60, "densify_from_iter": 0, "densification_interval": 25} | options),
+            SemanticParams(),
+            TrainParams(test_iterations=(), save_iterations=(), quiet=True, cuda_graph=cuda_graph),
+        )
+        return Trainer(run, scene, model)
+
+    @pytest.mark.parametrize(
+        "case",
+        [
+            {},
+            {"channels": 4, "lambda_alpha": 0.1, "random_background": True},
+            {"has_weight": True, "optimizer_type": "sparse_adam", "prune_screen_size": True, "absgrad": True},
+            {"sizes": 6},
+            {"densification_interval": 1},
+        ],
+    )
+    def test_graphs_give_the_same_training(self, tmp_path, case):
+        losses = []
+        for cuda_graph in (False, True):
+            trainer = self.trainer(tmp_path, cuda_graph, **case)
+            trainer.run()
+            losses.append(trainer._watch.smoothed)
+            assert (trainer._graphs is not None) == cuda_graph
+            if cuda_graph and "densification_interval" not in case:
+                assert trainer._graphs._graphs  # it was used
+        assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+    def test_too_little_room_is_noticed(self, tmp_path, capsys):
+        trainer = self.trainer(tmp_path, True, iterations=100, densify_from_iter=1000)
+        trainer._graphs._measure = lambda camera: 1
+        trainer.run()
+        assert "more room from now on" in capsys.readouterr().err
+        assert trainer._graphs._room.limit > 10
