@@ -59,6 +59,8 @@ def trained_scene(ply: Path, data: Path, device: str) -> tuple[ndraster.Gaussian
 
 
 def _moved(cloud: ndraster.Gaussians, device: str) -> ndraster.Gaussians:
+    if cloud.sh_rest is not None:
+        cloud = replace(cloud, sh=torch.cat([cloud.sh, cloud.sh_rest], dim=1), sh_rest=None)
     fields = ("means", "quats_wxyz", "scales", "opacities", "sh")
     return ndraster.Gaussians(**{f: getattr(cloud, f).detach().to(device).contiguous() for f in fields})
 

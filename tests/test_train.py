@@ -23,11 +23,11 @@ from utils.errors import UserError
 
 BACKEND = "cpu" if "cpu" in ndraster.available_backends() else "reference"
 WIDTH, TEACHER_DIM = 3, 6
-# Short, but with densification, an opacity reset and a decoder before the interruptions.
+# Short, but with densification, an opacity reset, a lift and a decoder before the interruptions.
 FLAGS = (
     f"--eval --device cpu --backend {BACKEND} --init_count 150 --sh_degree 1 --iterations 40 --densify_from_iter 5 "
     "--densification_interval 5 --opacity_reset_interval 12 --densify_grad_threshold 0.00005 --test_iterations -1 "
-    f"--random_background -f lseg --semantic_dimension {WIDTH}"
+    f"--random_background -f lseg --semantic_dimension {WIDTH} --lift_iteration 13"
 ).split()
 PLAIN = FLAGS[: FLAGS.index("-f")]
 
@@ -157,10 +157,12 @@ def test_lifting_alone_trains_no_features(data, tmp_path, capsys):
 
 @pytest.mark.parametrize("mode", ["lift", "sgd", "lift+sgd"])
 def test_every_mode_resumes_to_the_same_result(data, tmp_path, mode):
-    """Also when interrupted after the lift of a shorter run: what that lifted and trained is replaced."""
+    """Interrupted before and after the lift; what was lifted for a save before it is replaced."""
     flags = ["-s", str(data), *FLAGS, "--distill", mode, "--semantic_start", "3"]
     train.main([*flags, "-m", str(tmp_path / "whole")])
-    train.main([*flags, "-m", str(tmp_path / "parts"), "--iterations", "22", "--checkpoint_every", "11"])
+    for stop in ("11", "22"):
+        where = ["--resume"] if stop == "22" else flags
+        train.main([*where, "-m", str(tmp_path / "parts"), "--iterations", stop, "--checkpoint_iterations", stop])
     resume(tmp_path / "parts", "--iterations", "40")
     assert_same_model(tmp_path / "parts", tmp_path / "whole")
 
@@ -274,6 +276,7 @@ def test_the_cap_holds(data, tmp_path, optimizer):
         (["-s", "DATA", "--depths", "d"], ["--depths"]),
         (["-s", "DATA", "--train_test_exp"], ["--train_test_exp"]),
         (["-s", "DATA", "--iterations", "0"], ["--iterations is 0"]),
+        (["-s", "DATA", "--lift_iteration", "-1"], ["--lift_iteration is -1"]),
         (["-s", "DATA", "-f", "lsag"], ["lsag", "classical"]),
         (["-s", "DATA", "-f", "lseg", "--semantic_dimension", "7"], ["teacher has 6 channels"]),
         (["-s", "DATA", "--feature_lr", "1e38"], ["at iteration 2", "f_dc (150 of 150 Gaussians)"]),

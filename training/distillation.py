@@ -31,7 +31,7 @@ RESIDENT_BYTES_CPU = 1 << 30
 class DistillPlan:
     """When features are lifted and when they are trained; iterations are 1-based.
 
-    What is lifted replaces all that was learnt before, so a resumed run ends like one that was never interrupted.
+    What is lifted replaces all that was learnt before. A lift after the last iteration is one at the last save.
     """
 
     mode: str  # sgd, lift or lift+sgd
@@ -41,10 +41,6 @@ class DistillPlan:
     @classmethod
     def from_options(cls, semantic: SemanticParams, iterations: int) -> DistillPlan:
         """The plan that the command line asks for, in a run of so many iterations."""
-        if not 0 <= semantic.lift_iteration <= iterations:
-            raise UserError(
-                f"--lift_iteration is {semantic.lift_iteration}; expected 1 to --iterations {iterations}, or 0 for auto"
-            )
         lift_at = semantic.lift_iteration or iterations - int(SGD_SHARE * iterations)
         return cls(semantic.distill, semantic.semantic_start, lift_at)
 

@@ -47,6 +47,7 @@ def check_options(options: RunOptions) -> None:
     _check_at_least(1, "iterations", options.optimization.iterations)
     _check_at_least(0, "checkpoint_every", options.train.checkpoint_every)
     _check_at_least(1, "speedup_ratio", options.semantic.speedup_ratio)
+    _check_at_least(0, "lift_iteration", options.semantic.lift_iteration)
     for group, names in NO_EFFECT.items():
         given = getattr(options, group)
         for name in names:

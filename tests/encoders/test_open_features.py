@@ -94,7 +94,7 @@ def test_lseg_and_sam_read_their_folders(scene):
 def test_unknown_teachers_and_options_are_one_line(scene):
     with pytest.raises(ValueError, match="classical"):
         open_features(scene, "clasical")
-    with pytest.raises(ValueError, match="known: dim, noise, seed"):
+    with pytest.raises(ValueError, match="known: dim, noise, flips, seed"):
         open_features(scene, "oracle", options={"segments": 3})
 
 

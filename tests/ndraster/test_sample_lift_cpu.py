@@ -17,6 +17,7 @@ from tests.ndraster.test_rasterize import assert_close
 
 pytestmark = CPU
 TOLERANCE = 1e-5
+NAMES = ("means", "quats_wxyz", "scales", "opacities", "features")
 SIZES = [(10, 12), (5, 6), (1, 7), (9, 1), (1, 1), (13, 48), (60, 71)]  # (rows, columns); the image is 40 x 48
 
 
@@ -35,14 +36,19 @@ def arguments(given: Gaussians, view: PinholeCamera, antialiasing: bool = False)
     return *geometry, packed_camera(view), view.width, view.height, antialiasing, 0.2, 1.0
 
 
-def sample(given: Gaussians, view: PinholeCamera, size: tuple[int, int], gradient: Tensor | None, geometry=False, aa=False):
-    """The sampled map, and the five gradients of (map * gradient).sum() when a gradient is given."""
-    *four, packed, width, height, aa, near, modifier = arguments(given, view, aa)
-    features = given.features.detach()
-    call = (*four, features, packed, width, height, aa, near, modifier, "fp32", True, *size)
+def sample(
+    given: Gaussians,
+    view: PinholeCamera,
+    size: tuple[int, int],
+    gradient: Tensor,
+    geometry: bool = False,
+    antialiasing: bool = False,
+) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """The sampled map, and the five gradients of (map * gradient).sum()."""
+    *geometry_four, packed, view_width, view_height, _, near, modifier = arguments(given, view)
+    settings = (packed, view_width, view_height, antialiasing, near, modifier, "fp32", True)
+    call = (*geometry_four, given.features.detach(), *settings, *size)
     feature_map, saved = torch.ops.ndraster_cpu.sample_forward(*call)
-    if gradient is None:
-        return feature_map, None
     return feature_map, torch.ops.ndraster_cpu.sample_backward(*call, saved, feature_map, gradient, geometry)
 
 
@@ -51,7 +57,7 @@ def reference_sample(gaussians: Gaussians, view: PinholeCamera, size: tuple[int,
     leaf = moved(gaussians, torch.float64)
     feature_map = resized(rasterize(leaf, view, settings=settings, backend="reference").features, *size)
     feature_map.backward(gradient.double())
-    return feature_map, [leaf.means.grad, leaf.quats_wxyz.grad, leaf.scales.grad, leaf.opacities.grad, leaf.features.grad]
+    return feature_map, [getattr(leaf, name).grad for name in NAMES]
 
 
 def away_from_steps(gaussians: Gaussians, view: PinholeCamera, size: tuple[int, int], settings: Settings) -> Tensor:
@@ -70,8 +76,8 @@ def compare_sample(gaussians: Gaussians, size: tuple[int, int], geometry: bool, 
     ours, our_gradients = sample(given, view, size, gradient, geometry, antialiasing)
     assert ours.shape == right.shape
     assert_close("map", ours[:, smooth], right.detach()[:, smooth], TOLERANCE)
-    for name, ours_one, right_one in zip("means quats scales opacities features".split(), our_gradients, right_gradients, strict=True):
-        assert_close(f"gradient of {name}", ours_one, right_one, 4 * TOLERANCE)
+    for name, a, b in zip(NAMES, our_gradients, right_gradients, strict=True):
+        assert_close(f"gradient of {name}", a, b, 4 * TOLERANCE)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -103,7 +109,7 @@ def test_sampled_geometry_gradients_are_zero_unless_wanted():
 @pytest.mark.parametrize("kept", [0, 60])
 def test_sampling_nothing_in_view(kept, geometry):
     given = moved(cloud(feature_width=3), torch.float32)
-    tensors = {name: getattr(given, name).detach()[:kept] for name in ("means", "quats_wxyz", "scales", "opacities", "features")}
+    tensors = {name: getattr(given, name).detach()[:kept] for name in NAMES}
     given = replace(given, **tensors | {"means": tensors["means"] - torch.tensor([0.0, 0.0, 50.0])})
     feature_map, gradients = sample(given, camera(), (4, 6), torch.ones(3, 4, 6), geometry)
     assert feature_map.shape == (3, 4, 6) and not feature_map.any()
@@ -157,15 +163,16 @@ def test_lifting_a_constant_gives_the_constant():
 def test_lift_without_gaussians_or_view():
     given = moved(cloud(), torch.float32)
     behind = replace(given, means=given.means.detach() - torch.tensor([0.0, 0.0, 50.0]))
-    none = replace(given, **{n: getattr(given, n)[:0] for n in ("means", "quats_wxyz", "scales", "opacities")})
+    none = replace(given, **{name: getattr(given, name)[:0] for name in NAMES[:4]})
     for some in (behind, none):
         assert not any(t.any() for t in lifted(some, camera(), torch.ones(2, 3, 4)))
 
 
 def test_lift_refuses_sums_of_another_size():
     given = moved(cloud(), torch.float32)
+    sums, weights = torch.zeros(60, 2), torch.zeros(60)
     with pytest.raises(RuntimeError, match="expected"):
-        torch.ops.ndraster_cpu.lift(*arguments(given, camera()), torch.ones(3, 4, 5), torch.zeros(60, 2), torch.zeros(60))
+        torch.ops.ndraster_cpu.lift(*arguments(given, camera()), torch.ones(3, 4, 5), sums, weights)
 
 
 def everything(threads: int) -> list[Tensor]:

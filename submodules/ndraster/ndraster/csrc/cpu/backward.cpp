@@ -1,4 +1,4 @@
-// Backward: every tile leaves a row of gradients per list entry, every Gaussian sums its rows, and then comes projection.
+// Backward: every tile leaves a row of gradients per list entry, every Gaussian sums its rows, then comes projection.
 #include "instance_rows.h"
 #include "operators.h"
 #include "parallel.h"
@@ -8,8 +8,8 @@ namespace ndr::cpu {
 
 namespace {
 
-// The feature map's gradient for a band of tiles, tile by tile: a plane's rows are read along, not in pieces of 64 bytes
-// from every plane in turn, which would miss the TLB each time.
+// The feature map's gradient for a band of tiles, tile by tile: a plane's rows are read along, not in pieces of 64
+// bytes from every plane in turn, which would miss the TLB each time.
 class MapGradient {
   public:
     MapGradient(const float* planes, int channels, const Lists& lists, const Grid& grid, const Camera& camera)

@@ -1,5 +1,5 @@
-// Blending of one region of two vectors of pixels (a sub-tile, 8 px wide, or the source pixels of a sampled map): culling,
-// alpha, colour, and the backward over pairs.
+// Blending of one region, two vectors of pixels (a sub-tile, 8 px wide, or the source pixels of a sampled map):
+// culling, alpha, colour, and the backward over pairs.
 // Included once per instruction set, after its vec_*.h.
 
 namespace ndr::cpu::NDR_ISA {

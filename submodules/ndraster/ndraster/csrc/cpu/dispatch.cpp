@@ -4,6 +4,7 @@
 #include <new>
 
 #include "kernels.h"
+#include "memory.h"
 
 namespace ndr::cpu {
 
@@ -33,11 +34,12 @@ void* Buffer::bytes(size_t size) {
     if (size <= size_) return data_;
     std::free(data_);
     size_ = (size + size / 4 + 4095) / 4096 * 4096;
-    data_ = std::aligned_alloc(64, size_);
+    data_ = std::aligned_alloc(4096, size_);
     if (data_ == nullptr) {
         size_ = 0;
         throw std::bad_alloc();
     }
+    advise_large_pages(data_, size_);
     return data_;
 }
 

@@ -1,5 +1,5 @@
-// Features of any width, PX channels at a time for a whole tile: maps = weights x features, and both transposes, as dense
-// products per sub-tile over its own compacted pairs.
+// Features of any width, PX channels at a time for a whole tile: maps = weights x features, and both transposes, as
+// dense products per sub-tile over its own compacted pairs.
 // Included once per instruction set, after product_kernels.h.
 
 namespace ndr::cpu::NDR_ISA {
@@ -38,6 +38,11 @@ static TilePairs tile_pairs(const TileTask& task, Scratch& scratch, const BlendO
         const int px = task.left + s % SUBS_X * SUB_W, py = task.top + s / SUBS_X * SUB_H;
         if (px < task.width && py < task.height) blend_one(subtile(task, px, py), px, py, pairs);
     });
+}
+
+static TilePairs weight_pairs(Prepared& p, Scratch& scratch) {
+    return tile_pairs(*p.task, scratch,
+                      [&](const Region& at, int, int, Pairs& pairs) { blend<false, true>(p, at, &pairs); });
 }
 
 // Where a region's rows begin in an array of PX floats per pair.
@@ -84,7 +89,7 @@ static inline void get_rows(const float* plane, float* values, const TileTask& t
         memcpy(values + y * SUB_W, plane + (size_t)(py + y) * t.width + px, columns * sizeof(float));
 }
 
-// Rows of 8 px of a tile: where each is in `squares` [SUBS][PX][PX px] and in an image plane. body(in square, in plane).
+// Rows of 8 px of a tile: body(where it is in `squares` [SUBS][PX][PX px], where in an image plane).
 template <class Body>
 static inline void for_pieces(const TileTask& task, const Body& body) {
     for (int y = 0; y < TILE; y++)
@@ -129,7 +134,7 @@ static void features_forward(const TilePairs& t, const TileTask& task, const For
         for (int s = 0; s < SUBS; s++) {
             const Pairs& pairs = t.subs[s];
             gather(pairs, task.ids, images.features, width, first, rows);
-            product<true>(channels, rows, pairs.weight, pairs.count, PX, squares + s * SQUARE);
+            product<true>(channels, rows, pairs.weight, pairs.count, PX, {squares + s * SQUARE});
         }
         for (int c = 0; c < channels; c++)
             put_channel(squares + c * PX, images.feature_map + (first + c) * plane, task);
@@ -143,19 +148,19 @@ static void features_backward(const TilePairs& t, const TileTask& task, const Ba
     const int width = b.feature_width;
     float* rows = scratch.rows.floats((size_t)t.longest * PX);
     float turned[SQUARE];
+    memset(out.features, 0, task.count * out.feature_stride * sizeof(float));
     if (pair_gradients) memset(pair_gradients, 0, (size_t)t.total * PX * sizeof(float));
     for (int first = 0; first < width; first += PX) {
         const int channels = chunk(width, first);
-        float* sums = out.features + first / PX * out.feature_stride;
-        memset(sums, 0, (size_t)task.count * PX * sizeof(float));
         for (int s = 0; s < SUBS; s++) {
             const Pairs& pairs = t.subs[s];
             const float* square = out.map_gradient + (first / PX * SUBS + s) * SQUARE;
             transpose(square, turned);
-            product<false>(pairs.count, pairs.weight, turned, PX, channels, sums, pairs.position);
+            product<false>(pairs.count, pairs.weight, turned, PX, channels,
+                           {out.features + first, out.feature_stride, pairs.position});
             if (pair_gradients == nullptr) continue;
             gather(pairs, task.ids, b.features, width, first, rows);
-            product<false>(pairs.count, rows, square, channels, PX, pair_gradients + offset(t, s));
+            product<false>(pairs.count, rows, square, channels, PX, {pair_gradients + offset(t, s)});
         }
     }
 }

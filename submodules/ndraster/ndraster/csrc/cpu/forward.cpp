@@ -23,7 +23,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, std::
     Tensor color = at::empty({3, height, width}, options), depth = at::empty({1, height, width}, options);
     Tensor inverse_depth = at::empty_like(depth), transmittance = at::empty_like(depth);
     Tensor median_ids = at::empty({height, width}, options.dtype(at::kInt));
-    Tensor feature_map = p.features ? large_empty({p.feature_width(), height, width}, options) : at::empty({0}, options);
+    Tensor feature_map = at::empty({0}, options);
+    if (p.features) feature_map = large_empty({p.feature_width(), height, width}, options);
     const ForwardImages images = {color.data_ptr<float>(),
                                   depth.data_ptr<float>(),
                                   inverse_depth.data_ptr<float>(),

@@ -26,10 +26,12 @@ class InstanceRows {
     InstanceRows(const Lists& lists, int64_t gaussians, int tiles, const Totals& totals)
         : lists_(lists), tiles_(tiles), totals_(totals), done_(gaussians), scratch_(at::get_num_threads()) {
         splat_row_ = totals.splats ? GRADIENT_ROW : 0;
-        chunks_ = (totals.channels() + chunk_ - 1) / chunk_;
+        const int chunk = 2 * kernels().lanes;
+        feature_row_ = (totals.channels() + chunk - 1) / chunk * chunk;
+        if (feature_row_ % 128 == 0) feature_row_ += feature_row_ ? 16 : 0;  // else rows share few sets of the caches
     }
 
-    // run_tile(tile, TileRows, Scratch&) sets the rows of a tile's entries. load_tiles(first, last) comes before each band.
+    // run_tile(tile, TileRows, Scratch&) sets the rows of a tile's entries; load_tiles(first, last) precedes each band.
     template <class LoadTiles, class RunTile>
     void run(const LoadTiles& load_tiles, const RunTile& run_tile) {
         Buffer splats, features;
@@ -37,7 +39,7 @@ class InstanceRows {
             last = band_end(first);
             begin_ = lists_.ranges[first], end_ = lists_.ranges[last];
             splat_rows_ = splat_row_ ? splats.floats((end_ - begin_) * splat_row_) : nullptr;
-            feature_rows_ = chunks_ ? features.floats((end_ - begin_) * chunks_ * chunk_) : nullptr;
+            feature_rows_ = feature_row_ ? features.floats((end_ - begin_) * feature_row_) : nullptr;
             load_tiles(first, last);
             for_blocks(last - first, 1, [&](int64_t k, int64_t, int64_t thread) {
                 const int tile = first + (int)k;
@@ -52,7 +54,7 @@ class InstanceRows {
     static constexpr int AHEAD = 4;  // Gaussians whose rows are fetched early
 
     int band_end(int first) const {
-        const int64_t room = BAND_BYTES / (std::max(1, splat_row_ + chunks_ * chunk_) * sizeof(float));
+        const int64_t room = BAND_BYTES / (std::max(1, splat_row_ + feature_row_) * sizeof(float));
         int last = first + 1;
         while (last < tiles_ && lists_.ranges[last + 1] - lists_.ranges[first] <= room) last++;
         return last;
@@ -61,10 +63,10 @@ class InstanceRows {
     TileRows rows_of(int tile) const {
         const int64_t row = lists_.ranges[tile] - begin_;
         return {splat_rows_ ? splat_rows_ + row * splat_row_ : nullptr,
-                feature_rows_ ? feature_rows_ + row * chunk_ : nullptr, (size_t)(end_ - begin_) * chunk_, nullptr};
+                feature_rows_ ? feature_rows_ + row * feature_row_ : nullptr, (size_t)feature_row_, nullptr};
     }
 
-    // Every Gaussian of the band once: found in the order of memory where most are in it, else by its first entry there.
+    // Every Gaussian of the band once: in the order of memory where most are in it, else by its first entry there.
     void collect_band() {
         const int64_t gaussians = (int64_t)done_.size();
         if (end_ - begin_ > gaussians) {
@@ -77,15 +79,17 @@ class InstanceRows {
             return;
         }
         for_blocks(end_ - begin_, 1024, [&](int64_t from, int64_t to, int64_t) {
-            for (int64_t entry = begin_ + from; entry < begin_ + to; entry++)
-                if (next_entry(lists_.ids[entry]) == entry) collect(lists_.ids[entry]);
+            for (int64_t entry = begin_ + from; entry < begin_ + to; entry++) {
+                if (entry + 2 < begin_ + to && is_first(entry + 2)) prefetch_features(lists_.ids[entry + 2]);
+                if (is_first(entry)) collect(lists_.ids[entry]);
+            }
         });
     }
 
-    // The first entry of a Gaussian that is not added yet; past all bands if there is none.
-    int64_t next_entry(int64_t id) const {
-        const int32_t k = done_[id].load(std::memory_order_relaxed);
-        return k < lists_.counts[id] ? lists_.entries[lists_.first[id] + k] : lists_.instances;
+    // Whether the entry is the first of its Gaussian that is not added yet.
+    bool is_first(int64_t entry) const {
+        const int32_t id = lists_.ids[entry], k = done_[id].load(std::memory_order_relaxed);
+        return k < lists_.counts[id] && lists_.entries[lists_.first[id] + k] == entry;
     }
 
     void collect(int64_t id) {
@@ -103,14 +107,18 @@ class InstanceRows {
             __builtin_prefetch(splat_rows_ + (entries[k] - begin_) * GRADIENT_ROW);
     }
 
+    void prefetch_features(int64_t id) const {
+        constexpr int LINE = 16;  // floats
+        if (feature_rows_ == nullptr) return;
+        for (int c = 0; c < totals_.width; c += LINE) __builtin_prefetch(totals_.features + id * totals_.width + c, 1);
+    }
+
     void add_row(int64_t row, int64_t id) {
         if (splat_rows_) add(splat_rows_ + row * GRADIENT_ROW, GRADIENT_ROW, totals_.splats + id * GRADIENT_ROW);
-        for (int first = 0; first < totals_.channels(); first += chunk_) {
-            const float* from = feature_rows_ + ((end_ - begin_) * (first / chunk_) + row) * chunk_;
-            const int features = std::min(chunk_, totals_.width - first);
-            add(from, features, totals_.features + id * totals_.width + first);
-            if (totals_.weights && features < chunk_) totals_.weights[id] += from[features];
-        }
+        if (feature_rows_ == nullptr) return;
+        const float* from = feature_rows_ + row * feature_row_;
+        add(from, totals_.width, totals_.features + id * totals_.width);
+        if (totals_.weights) totals_.weights[id] += from[totals_.width];
     }
 
     static void add(const float* row, int width, float* total) {
@@ -122,9 +130,8 @@ class InstanceRows {
     Totals totals_;
     std::vector<std::atomic<int32_t>> done_;  // instances of each Gaussian added so far
     std::vector<Scratch> scratch_;
-    int splat_row_, chunks_;
-    const int chunk_ = 2 * kernels().lanes;  // channels of a feature row
-    int64_t begin_ = 0, end_ = 0;            // the band's entries
+    int splat_row_, feature_row_;  // floats
+    int64_t begin_ = 0, end_ = 0;  // the band's entries
     float *splat_rows_ = nullptr, *feature_rows_ = nullptr;
 };
 

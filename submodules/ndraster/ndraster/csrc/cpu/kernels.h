@@ -65,8 +65,8 @@ constexpr int GRADIENT_ROW = 16;
 // Where a tile's rows go; set, null: not wanted.
 struct TileRows {
     float* splats;          // [count, GRADIENT_ROW]
-    float* features;        // [chunks][count][2 * lanes]: channels in chunks, each chunk
-    size_t feature_stride;  // this many floats after the one before
+    float* features;            // [count, feature_stride], in which channels are rounded up to 2 * lanes
+    size_t feature_stride;
     const float* map_gradient;  // of the tile, as load_channel leaves it
 };
 
@@ -113,7 +113,7 @@ struct Kernels {
     void (*sample_forward)(const SampleTask&, const SampleImages&, Scratch&);
     void (*sample_backward)(const SampleTask&, const SampleImages&, const TileRows&, Scratch&);
     void (*lift_tile)(const TileTask&, const LiftImages&, const TileRows&, Scratch&);
-    // A channel of an image at a tile, for TileRows::map_gradient: 256 floats per channel, channels rounded up to a chunk.
+    // A channel of an image at a tile, for TileRows::map_gradient: 256 floats each, for whole multiples of 2 * lanes.
     void (*load_channel)(const TileTask&, const float* plane, int channel, float* tile);
     // Sum of the SSIM map over the band; partials: three planes, or null.
     double (*ssim_forward)(const SsimBand&, float* const partials[3], Scratch&);

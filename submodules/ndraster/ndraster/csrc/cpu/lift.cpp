@@ -21,9 +21,8 @@ Tensor teacher_rows(const Tensor& teacher) {
 void lift(const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities, const Tensor& camera,
           int64_t width, int64_t height, bool antialiasing, double near, double scale_modifier, const Tensor& teacher,
           Tensor sums, Tensor weights) {
-    const Parameters p = {means,        quats,        scales,       opacities,
-                          std::nullopt, std::nullopt, std::nullopt, make_camera(camera, width, height, 0, antialiasing,
-                                                                                near, scale_modifier)};
+    const Camera view_camera = make_camera(camera, width, height, 0, antialiasing, near, scale_modifier);
+    const Parameters p = {means, quats, scales, opacities, std::nullopt, std::nullopt, std::nullopt, view_camera};
     check(p), check(teacher, "teacher"), check(sums, "sums"), check(weights, "weights");
     TORCH_CHECK(sums.dim() == 2 && sums.size(0) == p.count() && sums.size(1) == teacher.size(0) &&
                     weights.numel() == p.count(),

@@ -50,7 +50,7 @@ static const float* fold_tile(const TilePairs& t, const TileTask& task, const Li
         });
         for (int k = 0; k < blocks; k++)
             product<false>(pairs.count, pairs.weight, shares + k * SQUARE, PX, chunk(box.count(), k * PX),
-                           folded + k * block, pairs.position);
+                           {folded + k * block, PX, pairs.position});
     }
     return folded;
 }
@@ -60,8 +60,6 @@ static void lift_folded(const TilePairs& t, const TileTask& task, const LiftImag
     const float* folded = fold_tile(t, task, images, box, scratch);
     float values[SQUARE];
     for (int first = 0; first < images.channels; first += PX) {
-        float* sums = out.features + first / PX * out.feature_stride;
-        memset(sums, 0, (size_t)task.count * PX * sizeof(float));
         for (int q = 0; q < box.count(); q += PX) {
             const int pixels = chunk(box.count(), q);
             for (int i = 0; i < pixels; i++) {
@@ -70,7 +68,7 @@ static void lift_folded(const TilePairs& t, const TileTask& task, const LiftImag
                 memcpy(values + i * PX, images.teacher + row * images.stride + first, PX * sizeof(float));
             }
             product<false>(task.count, folded + q / PX * ((size_t)task.count * PX), values, pixels,
-                           chunk(images.channels, first), sums);
+                           chunk(images.channels, first), {out.features + first, out.feature_stride});
         }
     }
 }
@@ -79,8 +77,6 @@ static void lift_folded(const TilePairs& t, const TileTask& task, const LiftImag
 static void lift_pixels(const TilePairs& t, const TileTask& task, const LiftImages& images, const TileRows& out) {
     float values[SQUARE];
     for (int first = 0; first < images.channels; first += PX) {
-        float* sums = out.features + first / PX * out.feature_stride;
-        memset(sums, 0, (size_t)task.count * PX * sizeof(float));
         for (int s = 0; s < SUBS; s++) {
             const Pairs& pairs = t.subs[s];
             if (pairs.count == 0) continue;
@@ -90,16 +86,17 @@ static void lift_pixels(const TilePairs& t, const TileTask& task, const LiftImag
                 float* to = values + i * PX;
                 for (int v = 0; v < PX; v += LANES) store(to + v, fma(set1(share), load(from + v), load(to + v)));
             });
-            product<false>(pairs.count, pairs.weight, values, PX, chunk(images.channels, first), sums, pairs.position);
+            product<false>(pairs.count, pairs.weight, values, PX, chunk(images.channels, first),
+                           {out.features + first, out.feature_stride, pairs.position});
         }
     }
 }
 
 static void lift_tile(const TileTask& task, const LiftImages& images, const TileRows& out, Scratch& scratch) {
     Prepared p = prepared(task, scratch);
-    const TilePairs t = tile_pairs(task, scratch,
-                                   [&](const Region& at, int, int, Pairs& pairs) { blend<false, true>(p, at, &pairs); });
+    const TilePairs t = weight_pairs(p, scratch);
     const TeacherBox box = teacher_box(task, images);
+    memset(out.features, 0, task.count * out.feature_stride * sizeof(float));
     if (box.count() <= FOLD_LIMIT)
         lift_folded(t, task, images, box, out, scratch);
     else

@@ -173,7 +173,8 @@ class Binning {
         const size_t before = block.tiles.size();
         for (int y = rect.top; y < rect.bottom; y++) {
             float left, right;
-            if (!reach.columns(grid_.rows.first[y] + 0.5f - s.y, grid_.rows.last[y] + 0.5f - s.y, left, right)) continue;
+            const float top = grid_.rows.first[y] + 0.5f - s.y, bottom = grid_.rows.last[y] + 0.5f - s.y;
+            if (!reach.columns(top, bottom, left, right)) continue;
             const int begin = std::max(rect.left + 0, grid_.columns.begin(left + s.x));
             const int end = std::min(rect.right + 0, grid_.columns.end(right + s.x));
             for (int x = begin; x < end; x++) {

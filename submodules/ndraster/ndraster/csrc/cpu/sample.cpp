@@ -44,9 +44,8 @@ std::tuple<Tensor, std::vector<Tensor>> sample_forward(const Tensor& means, cons
                                                        const Tensor& camera, int64_t width, int64_t height,
                                                        bool antialiasing, double near, double scale_modifier,
                                                        c10::string_view, bool, int64_t rows, int64_t columns) {
-    const Parameters p = {means,        quats,        scales,   opacities,
-                          std::nullopt, std::nullopt, features, make_camera(camera, width, height, 0, antialiasing, near,
-                                                                            scale_modifier)};
+    const Camera view_camera = make_camera(camera, width, height, 0, antialiasing, near, scale_modifier);
+    const Parameters p = {means, quats, scales, opacities, std::nullopt, std::nullopt, features, view_camera};
     check(p);
     const Sampling sampling(p.camera, rows, columns);
     const ListTensors made = build_lists(p, sampling.grid);
@@ -65,9 +64,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sample_backward(
     const Tensor& camera, int64_t width, int64_t height, bool antialiasing, double near, double scale_modifier,
     c10::string_view, bool, int64_t rows, int64_t columns, at::TensorList saved, const Tensor&, const Tensor& g_map,
     bool feature_geometry) {
-    const Parameters p = {means,        quats,        scales,   opacities,
-                          std::nullopt, std::nullopt, features, make_camera(camera, width, height, 0, antialiasing, near,
-                                                                            scale_modifier)};
+    const Camera view_camera = make_camera(camera, width, height, 0, antialiasing, near, scale_modifier);
+    const Parameters p = {means, quats, scales, opacities, std::nullopt, std::nullopt, features, view_camera};
     check(p), check(g_map, "the map's gradient");
     const Sampling sampling(p.camera, rows, columns);
     const Lists lists = view(saved[0], saved[1], saved[2]);

@@ -1,5 +1,5 @@
-// A feature map sampled at fewer (or more) points: a cell of outputs at a time, each the bilinear mean of four source pixels.
-// The resampling is folded into the weights, so the products have a row per output and the full-size map never exists.
+// A feature map sampled at other points: a cell of outputs at a time, each the bilinear mean of four source pixels. The
+// resampling is folded into the weights, so the products have a row per output and the full-size map never exists.
 // Included once per instruction set, after tile_kernels.h.
 
 namespace ndr::cpu::NDR_ISA {
@@ -92,7 +92,8 @@ static void sample_forward(const SampleTask& task, const SampleImages& images, S
         for (int g = 0; g < GROUPS; g++) {
             const Pairs& pairs = c.pairs.subs[g];
             gather(pairs, task.tile.ids, images.features, images.feature_width, first, rows);
-            product<true>(OUTPUTS, c.folded + offset(c.pairs, g), rows, pairs.count, channels, out + g * OUTPUTS * PX);
+            product<true>(OUTPUTS, c.folded + offset(c.pairs, g), rows, pairs.count, channels,
+                          {out + g * OUTPUTS * PX});
         }
         for_outputs(task, [&](int output, size_t at) {
             for (int i = 0; i < channels; i++) images.map[(first + i) * plane + at] = out[output * PX + i];
@@ -129,23 +130,23 @@ static void sample_backward(const SampleTask& task, const SampleImages& images, 
     float* rows = scratch.rows.floats((size_t)c.pairs.longest * PX);
     float* pair_gradients = out.splats ? scratch.pair_gradients.floats(pair_floats) : nullptr;
     float by_output[SQUARE * GROUPS] = {}, by_channel[SQUARE] = {};  // the map's gradient: rows of channels, of outputs
+    memset(out.features, 0, task.tile.count * out.feature_stride * sizeof(float));
     if (pair_gradients) memset(pair_gradients, 0, pair_floats * sizeof(float));
     for (int first = 0; first < images.feature_width; first += PX) {
         const int channels = chunk(images.feature_width, first);
-        float* sums = out.features + first / PX * out.feature_stride;
-        memset(sums, 0, (size_t)task.tile.count * PX * sizeof(float));
         for_outputs(task, [&](int output, size_t at) {
             for (int i = 0; i < channels; i++) by_output[output * PX + i] = images.g_map[(first + i) * plane + at];
         });
         for (int g = 0; g < GROUPS; g++) {
             const Pairs& pairs = c.pairs.subs[g];
             const float* gradient = by_output + g * OUTPUTS * PX;
-            product<false>(pairs.count, c.folded + offset(c.pairs, g), gradient, OUTPUTS, channels, sums, pairs.position);
+            product<false>(pairs.count, c.folded + offset(c.pairs, g), gradient, OUTPUTS, channels,
+                           {out.features + first, out.feature_stride, pairs.position});
             if (pair_gradients == nullptr) continue;
             for (int i = 0; i < channels; i++)
                 for (int j = 0; j < OUTPUTS; j++) by_channel[i * PX + j] = gradient[j * PX + i];
             gather(pairs, task.tile.ids, images.features, images.feature_width, first, rows);
-            product<false>(pairs.count, rows, by_channel, channels, OUTPUTS, pair_gradients + offset(c.pairs, g));
+            product<false>(pairs.count, rows, by_channel, channels, OUTPUTS, {pair_gradients + offset(c.pairs, g)});
         }
     }
     if (pair_gradients) sample_geometry(p, c, pair_gradients, out.splats);

@@ -78,8 +78,7 @@ static void backward_tile(const TileTask& task, const BackwardImages& b, const T
     TilePairs t = {};
     float* pair_gradients = nullptr;
     if (b.g_feature_map) {
-        t = tile_pairs(task, scratch,
-                       [&](const Region& at, int, int, Pairs& pairs) { blend<false, true>(p, at, &pairs); });
+        t = weight_pairs(p, scratch);
         if (b.geometry && b.feature_geometry) pair_gradients = scratch.pair_gradients.floats((size_t)t.total * PX);
         features_backward(t, task, b, rows, pair_gradients, scratch);
     }
