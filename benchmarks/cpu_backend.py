@@ -26,6 +26,7 @@ import torch
 import torch.nn.functional as F
 from ndraster import reference
 from ndraster.autograd import packed_camera
+from ndraster.backends import load
 from ndraster.build import compiler
 from ndraster.constants import TILE
 from torch import Tensor
@@ -252,6 +253,7 @@ def main() -> None:
     parser.add_argument("--gaussians", type=int, default=100_000)
     parser.add_argument("--feature_widths", type=int, nargs="*", default=[16, 64, 128, 512], help="also time these")
     args = parser.parse_args()
+    load("cpu")
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     cloud, view = synthetic_scene(args.gaussians)

@@ -52,6 +52,7 @@ class InstanceRows {
   private:
     static constexpr size_t BAND_BYTES = size_t(16) << 20;
     static constexpr int AHEAD = 4;  // Gaussians whose rows are fetched early
+    static constexpr int LINE = 16;  // floats of a cache line
 
     int band_end(int first) const {
         const int64_t room = BAND_BYTES / (std::max(1, splat_row_ + feature_row_) * sizeof(float));
@@ -66,10 +67,10 @@ class InstanceRows {
                 feature_rows_ ? feature_rows_ + row * feature_row_ : nullptr, (size_t)feature_row_, nullptr};
     }
 
-    // Every Gaussian of the band once: in the order of memory where most are in it, else by its first entry there.
+    // Every Gaussian of the band once: in the order of memory where many are in it, else by its first entry there.
     void collect_band() {
         const int64_t gaussians = (int64_t)done_.size();
-        if (end_ - begin_ > gaussians) {
+        if (8 * (end_ - begin_) > gaussians) {
             for_blocks(gaussians, 512, [&](int64_t from, int64_t to, int64_t) {
                 for (int64_t id = from; id < to; id++) {
                     if (id + AHEAD < to) prefetch(id + AHEAD);
@@ -100,15 +101,17 @@ class InstanceRows {
     }
 
     void prefetch(int64_t id) const {
-        if (splat_rows_ == nullptr) return;
         const int32_t* entries = lists_.entries + lists_.first[id];
         const int32_t done = done_[id].load(std::memory_order_relaxed), last = std::min(lists_.counts[id], done + 8);
-        for (int32_t k = done; k < last && entries[k] < end_; k++)
-            __builtin_prefetch(splat_rows_ + (entries[k] - begin_) * GRADIENT_ROW);
+        for (int32_t k = done; k < last && entries[k] < end_; k++) {
+            const int64_t row = entries[k] - begin_;
+            if (splat_rows_) __builtin_prefetch(splat_rows_ + row * GRADIENT_ROW);
+            for (int c = 0; c < std::min(feature_row_, 8 * LINE); c += LINE)
+                __builtin_prefetch(feature_rows_ + row * feature_row_ + c);
+        }
     }
 
     void prefetch_features(int64_t id) const {
-        constexpr int LINE = 16;  // floats
         if (feature_rows_ == nullptr) return;
         for (int c = 0; c < totals_.width; c += LINE) __builtin_prefetch(totals_.features + id * totals_.width + c, 1);
     }
