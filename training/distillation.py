@@ -110,9 +110,13 @@ class Distiller:
         return self.plan.trains_at(iteration) and self.has_map(camera)
 
     def samples(self, model: GaussianModel, backend: str) -> bool:
-        """Whether `sampled_loss` is the quick way: the rasterizer then needs no feature image of the view."""
+        """Whether `sampled_loss` is the quick way: the rasterizer then needs no feature image of the view.
+
+        Not when features move the geometry: densification reads their gradient on the screen, which only the view has.
+        """
         name = ndraster.choose_backend(backend, model.means)
-        return self._options.feature_res == "image" and ndraster.can_sample(name)
+        only_features = self._options.feature_res == "image" and not self._options.semantic_geometry_grad
+        return only_features and ndraster.can_sample(name)
 
     def feature_size(self, camera: Camera) -> tuple[int, int] | None:
         """(h, w) at which the student is rendered; None = the image's size."""
@@ -130,8 +134,8 @@ class Distiller:
         return ndraster.feature_distance(decoded, teacher, self._options.semantic_loss)
 
     def sampled_loss(self, model: GaussianModel, camera: Camera, settings: RenderSettings) -> Tensor:
-        """The same distance without a rendered map; the model is only moved with `semantic_geometry_grad`."""
-        with torch.set_grad_enabled(settings.semantic_geometry_grad):
+        """The same distance without a rendered map; its gradient reaches features and decoder only."""
+        with torch.no_grad():
             gaussians: Gaussians = model.at(camera.time)
         return ndraster.distill_loss(
             replace(gaussians, features=model.features),

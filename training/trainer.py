@@ -183,8 +183,7 @@ class Trainer:
     def _feature_loss(self, output: RasterOutput, camera: Camera) -> Tensor:
         if output.features is not None:
             return self.distiller.loss(output.features, camera)
-        geometry = self.options.semantic.semantic_geometry_grad
-        return self.distiller.sampled_loss(self.model, camera, replace(self.settings, semantic_geometry_grad=geometry))
+        return self.distiller.sampled_loss(self.model, camera, self.settings)
 
     def _step(self, output: RasterOutput) -> None:
         self.optimizer.step(output.radii)

@@ -129,6 +129,7 @@ def test_sampling_needs_an_operator_and_the_image_grid(monkeypatch):
     monkeypatch.setattr("ndraster.can_sample", lambda name: True)
     assert make()[0].samples(model, "reference")
     assert not make(feature_res="teacher")[0].samples(model, "reference")
+    assert not make(semantic_geometry_grad=True)[0].samples(model, "reference")  # densification needs the view
 
 
 def plan(**options) -> DistillPlan:
