@@ -55,12 +55,11 @@ def trained_scene(ply: Path, data: Path, device: str) -> tuple[ndraster.Gaussian
 
     cameras = Scene.open(ModelParams(source_path=str(data), eval=True), torch.device(device)).train
     camera = cameras[len(cameras) // 2].resized(*SIZE)
-    return _moved(from_ply(ply, 3, 0, device).activated(), device), camera.pinhole
+    model = from_ply(ply, 3, 0, device)
+    return _moved(replace(model.activated(), sh=model.sh, sh_rest=None), device), camera.pinhole
 
 
 def _moved(cloud: ndraster.Gaussians, device: str) -> ndraster.Gaussians:
-    if cloud.sh_rest is not None:
-        cloud = replace(cloud, sh=torch.cat([cloud.sh, cloud.sh_rest], dim=1), sh_rest=None)
     fields = ("means", "quats_wxyz", "scales", "opacities", "sh")
     return ndraster.Gaussians(**{f: getattr(cloud, f).detach().to(device).contiguous() for f in fields})
 

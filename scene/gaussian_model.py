@@ -97,11 +97,6 @@ class GaussianModel:
         return self.params["rotation"]
 
     @property
-    def opacity_logits(self) -> Tensor:
-        """[N] logits."""
-        return self.params["opacity"].squeeze(-1)
-
-    @property
     def sh(self) -> Tensor:
         """[N, K, 3] spherical-harmonics coefficients."""
         return torch.cat((self.params["f_dc"], self.params["f_rest"]), dim=1)

@@ -6,7 +6,6 @@ corners reads at most four source pixels per target pixel; `sample_features` is 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal, NamedTuple, get_args
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 from ndraster.autograd import packed_camera
 from ndraster.backends import choose_backend, has_operator
 from ndraster.rasterize import rasterize
-from ndraster.types import Gaussians, PinholeCamera, Settings, ShapeError, check_shape
+from ndraster.types import Gaussians, PinholeCamera, Settings, ShapeError, check_shape, without_color
 
 Distance = Literal["l1", "l2", "cosine"]
 COSINE_EPS = 1e-6  # floor of the vectors' lengths in the cosine
@@ -106,11 +105,6 @@ def feature_distance(student: Tensor, teacher: Tensor, loss: Distance = "l1", we
 def can_sample(name: str) -> bool:
     """Whether a backend samples without blending every pixel; where not, `sample_features` renders and resizes."""
     return has_operator(name, "sample_forward")
-
-
-def without_color(gaussians: Gaussians) -> Gaussians:
-    """The same Gaussians in black: colour is then free of spherical harmonics and gradients."""
-    return replace(gaussians, sh=None, sh_rest=None, colors=torch.zeros_like(gaussians.means))
 
 
 def _sampled_by_resizing(

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ndraster.autograd import packed_camera
 from ndraster.backends import choose_backend, has_operator
-from ndraster.distill import check_map, without_color
+from ndraster.distill import check_map
 from ndraster.rasterize import rasterize
-from ndraster.types import Gaussians, PinholeCamera, Settings, ShapeError, check_inputs
+from ndraster.types import Gaussians, PinholeCamera, Settings, ShapeError, check_inputs, without_color
 
 CHUNK = 64  # channels that the generic way blends at a time
 _DEFAULTS = Settings()

@@ -10,7 +10,7 @@ from torch import Tensor
 from ndraster import reference
 from ndraster.autograd import compiled_blend
 from ndraster.backends import choose_backend
-from ndraster.types import Gaussians, PinholeCamera, RasterOutput, Settings, check_inputs
+from ndraster.types import Gaussians, PinholeCamera, RasterOutput, Settings, check_inputs, without_color
 
 _DEFAULTS = Settings()
 
@@ -77,7 +77,7 @@ def _split_feature_pass(
 def _small_features(gaussians: Gaussians, camera: PinholeCamera, settings: Settings, run, name: str) -> Tensor:
     """Feature map [D, h, w] rendered directly on its own pixel grid, with colour left out."""
     height, width = settings.feature_size
-    plain = replace(gaussians, sh=None, sh_rest=None, colors=torch.zeros_like(gaussians.means))
+    plain = without_color(gaussians)
     probe = _screen_probe(gaussians.means, wanted=False)
     return run(plain, camera.resized(width, height), settings, probe, name).features
 

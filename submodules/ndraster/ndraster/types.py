@@ -109,6 +109,11 @@ class RasterOutput:
         return torch.where(self.median_ids >= 0, depth, depth.new_zeros(()))[None]
 
 
+def without_color(gaussians: Gaussians) -> Gaussians:
+    """The same Gaussians in black: colour is then free of spherical harmonics and gradients."""
+    return replace(gaussians, sh=None, sh_rest=None, colors=torch.zeros_like(gaussians.means))
+
+
 class ShapeError(ValueError):
     """A tensor handed to ndraster has another shape, type or device than expected."""
 
