@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from arguments import ModelParams
 from benchmarks.results_io import Figure, write_results
 from encoders import FeatureMaps, SceneImages, make_teacher
-from encoders.base import keyed
+from encoders.base import EncodedMap, keyed
 from encoders.cache import CacheFolder, CacheWriter
 from encoders.oracle import label_vectors, read_labels
 from examples import camera_paths
@@ -92,11 +92,13 @@ def write_teacher(task: Task, name: str) -> CacheFolder:
     """Maps of one teacher as a cache folder."""
     options, cell_px = TEACHERS[name]
     paths = keyed({c.image_name: c.info.image_path for c in (*task.scene.train, *task.scene.test)})
-    writer = CacheWriter(task.folder / name, {"teacher": name}, DIM)
-    for key, features in make_teacher("oracle", {"dim": DIM, **options}).encode_scene(SceneImages(task.source, paths)):
+    writer = CacheWriter(task.folder / name, {"teacher": name})
+    for key, features, _ in make_teacher("oracle", {"dim": DIM, **options}).encode_scene(
+        SceneImages(task.source, paths)
+    ):
         cells = torch.from_numpy(features).permute(2, 0, 1)[None]
-        writer.add(key, torch.nn.functional.avg_pool2d(cells, cell_px)[0].permute(1, 2, 0).numpy())
-    return writer.finish()
+        writer.add(EncodedMap(key, torch.nn.functional.avg_pool2d(cells, cell_px)[0].permute(1, 2, 0).numpy()))
+    return writer.finish(paths)
 
 
 def train(task: Task, name: str, iterations: int, *flags: str) -> tuple[GaussianModel, float]:

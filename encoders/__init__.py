@@ -7,15 +7,17 @@ maps.get("0001.jpg")  # [C, h, w]
 from __future__ import annotations
 
 import errno
+import inspect
 import os
-import time
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from encoders.base import SceneImages, Teacher, find_images, image_key, keyed, teachers
-from encoders.cache import MANIFEST, CacheFolder, CacheWriter, FeatureMaps, LegacyFolder, open_folder
+from encoders.build import build_cache, identity_of
+from encoders.cache import MANIFEST, CacheFolder, FeatureMaps, LegacyFolder, open_folder
+from encoders.record import TeacherRecord
 from utils.errors import UserError
 from utils.progress import say
 
@@ -23,11 +25,14 @@ __all__ = [
     "FeatureMaps",
     "SceneImages",
     "Teacher",
+    "TeacherRecord",
     "build_cache",
     "existing_features",
+    "find_cache_folder",
     "image_key",
     "make_teacher",
     "open_features",
+    "scene_images",
     "teachers",
 ]
 
@@ -37,14 +42,13 @@ LEGACY_FOLDERS = {"lseg": "rgb_feature_langseg", "sam": "sam_embeddings"}  # whe
 def make_teacher(name: str, options: Mapping[str, Any] | None = None) -> Teacher:
     """The teacher called `name`; unknown names and options are a one-line error."""
     teachers.discover("encoders")
-    try:
-        return teachers.get(name)(**(options or {}))
-    except TypeError:
-        given = ", ".join(options or {})
-        known = ", ".join(teachers.get(name)().options())
+    kind, given = teachers.get(name), options or {}
+    known = inspect.signature(kind).parameters
+    if given.keys() - known.keys():
         raise UserError(
-            f"teacher '{name}' does not take the options {given}; known: {known}; check the names"
-        ) from None
+            f"teacher '{name}' does not take the options {', '.join(given)}; known: {', '.join(known)}; check the names"
+        )
+    return kind(**given)
 
 
 def open_features(
@@ -60,28 +64,35 @@ def open_features(
 
     Args:
         source_path: folder of the data set.
-        foundation_model: a registered teacher (classical, oracle), or lseg / sam for existing `*_fmap_CxHxW.pt` maps.
-        cache_dir: folder of the maps; empty = `<source>/features/<teacher>` (lseg, sam: their own folders).
+        foundation_model: a registered teacher, or any name with a `cache_dir` that holds maps.
+        cache_dir: folder of the maps; empty = `<source>/features/<teacher>`, for lseg and sam first the folders of
+            Feature 3DGS.
         image_paths: image name -> file of all pictures that need a map; None = those found in the data set.
         fallback_dir: the model folder; `<fallback>/features/<teacher>` is used when the source cannot be written.
         train_names: names of the pictures that may shape the teacher; None = all. The others are only extended to.
-        options: keywords of the teacher, e.g. {"noise": 0.1}.
+        options: keywords of the teacher, e.g. {"noise": 0.1}; without, those of a cache that is there are taken.
     """
     source, folder = Path(source_path), Path(cache_dir) if cache_dir else None
-    if folder is not None and next(folder.glob("*_fmap_CxHxW.pt"), None):
-        return _say_opened(LegacyFolder.open(folder), folder)
-    if foundation_model in LEGACY_FOLDERS:
-        return _open_foreign(source, foundation_model, folder)
+    legacy = folder or source / LEGACY_FOLDERS.get(foundation_model, "")
+    if legacy != source and next(legacy.glob("*_fmap_CxHxW.pt"), None):
+        return _say_opened(LegacyFolder.open(legacy), legacy)
     if folder is not None and (folder / MANIFEST).is_file() and foundation_model not in _teacher_names():
         return _say_opened(CacheFolder.open(folder), folder)
     teacher = make_teacher(foundation_model, options)
-    images = _scene_images(source, image_paths, train_names)
-    identity = _identity(teacher, images)
+    images = scene_images(source, image_paths, train_names)
+    identity = identity_of(teacher, images)
+    if not options:  # then those of a cache that is there are as good, if it is of this version
+        identity["options"] = {"recipe": identity["options"].get("recipe")}
     places = _places(source, teacher.name, folder, fallback_dir)
     for place in places:
-        if (place / MANIFEST).is_file() and _matches(place, identity, images):
+        if (place / MANIFEST).is_file() and _matches(place, identity):
             return _say_opened(CacheFolder.open(place), place)
-    return build_cache(teacher, images, _first_writable(places))
+    maps = build_cache(teacher, images, _first_writable(places))
+    if maps is None:
+        raise UserError(
+            "other processes still encode pictures; expected a complete cache; start again when they are done"
+        )
+    return maps
 
 
 def existing_features(
@@ -94,7 +105,7 @@ def existing_features(
     source, folder = Path(source_path), Path(cache_dir) if cache_dir else None
     places = _places(source, foundation_model, folder, fallback_dir)
     if folder is None and foundation_model in LEGACY_FOLDERS:
-        places[0] = source / LEGACY_FOLDERS[foundation_model]
+        places.insert(0, source / LEGACY_FOLDERS[foundation_model])
     return (maps for place in places if (maps := open_folder(place)) is not None)
 
 
@@ -109,24 +120,15 @@ def _places(source: Path, teacher: str, folder: Path | None, fallback: str | os.
     return [root / "features" / teacher for root in roots]
 
 
-def _open_foreign(source: Path, name: str, folder: Path | None) -> FeatureMaps:
-    folder = folder or source / LEGACY_FOLDERS[name]
-    if (folder / MANIFEST).is_file():
-        return _say_opened(CacheFolder.open(folder), folder)
-    if not folder.is_dir():
-        raise UserError(
-            f"{folder} is missing; -f {name} expects its <stem>_fmap_CxHxW.pt maps there; "
-            "extract them, name their folder with --feature_cache, or use -f classical"
-        )
-    return _say_opened(LegacyFolder.open(folder), folder)
-
-
 def _say_opened(maps: FeatureMaps, folder: Path) -> FeatureMaps:
     say(f"features: {len(maps.names)} maps of {maps.dim} channels in {folder}")
     return maps
 
 
-def _scene_images(source: Path, image_paths: Mapping[str, Path] | None, train_names: Collection[str] | None):
+def scene_images(
+    source: Path, image_paths: Mapping[str, Path] | None = None, train_names: Collection[str] | None = None
+) -> SceneImages:
+    """The pictures of a scene by key: those given, else all that are found in the data set."""
     paths = keyed(image_paths if image_paths is not None else find_images(source))
     if not paths:
         raise UserError(f"{source}: no picture to make features for; expected one or more; check the data set")
@@ -136,24 +138,20 @@ def _scene_images(source: Path, image_paths: Mapping[str, Path] | None, train_na
     return SceneImages(source, paths, train)
 
 
-def _identity(teacher: Teacher, images: SceneImages) -> dict[str, Any]:
-    """What decides the content of a cache: teacher, options, training pictures, size and time of every input."""
-    inputs = {}
-    for key, path in teacher.inputs(images).items():
-        status = path.stat()
-        inputs[key] = [status.st_size, status.st_mtime_ns]
-    return {"teacher": teacher.name, "options": teacher.options(), "train": sorted(images.train), "inputs": inputs}
-
-
-def _matches(folder: Path, identity: dict[str, Any], images: SceneImages) -> bool:
-    """Whether a cache was made by the same teacher from the same files; it may hold further pictures."""
+def _matches(folder: Path, identity: dict[str, Any]) -> bool:
+    """Whether a cache was made as `identity` says, as far as it says; it may hold further pictures."""
     try:
         manifest = CacheFolder.open(folder).manifest
     except ValueError:
         return False
-    same = all(manifest.get(name) == identity[name] for name in ("teacher", "options", "train"))
-    stored = manifest.get("inputs", {})
-    return same and all(stored.get(key) == value for key, value in identity["inputs"].items())
+    same = all(manifest.get(name) == identity[name] for name in ("teacher", "train"))
+    kept = {part: manifest.get(part, {}) for part in ("options", "inputs")}
+    return same and all(kept[part].get(key) == value for part in kept for key, value in identity[part].items())
+
+
+def find_cache_folder(source: Path, teacher: str, cache_dir: str | os.PathLike = "") -> Path:
+    """Where `python -m encoders` writes: the named folder, else `<source>/features/<teacher>`."""
+    return _first_writable(_places(source, teacher, Path(cache_dir) if cache_dir else None, ""))
 
 
 def _first_writable(places: list[Path]) -> Path:
@@ -168,18 +166,3 @@ def _first_writable(places: list[Path]) -> Path:
             if error.errno not in (errno.EACCES, errno.EROFS, errno.EPERM):
                 raise
     raise UserError(f"{places[0]} cannot be written; expected a writable folder; name one with --feature_cache")
-
-
-def build_cache(teacher: Teacher, images: SceneImages, folder: Path) -> CacheFolder:
-    """Run the teacher on all pictures and store the maps in `folder`."""
-    start = time.monotonic()
-    say(
-        f"features: the {teacher.name} teacher works on {len(images.paths)} pictures ({len(images.train)} for training)"
-    )
-    writer = CacheWriter(folder, _identity(teacher, images), teacher.dim)
-    for key, features in teacher.encode_scene(images):
-        writer.add(key, features)
-    maps = writer.finish()
-    seconds = time.monotonic() - start
-    say(f"features: {len(maps.names)} maps of {maps.dim} channels written to {folder} in {seconds:.1f} s")
-    return maps

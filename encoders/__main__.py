@@ -1,16 +1,29 @@
-"""Make the features of a scene: python -m encoders classical -s DATA."""
+"""Make the feature maps of a scene: python -m encoders -f TEACHER -s DATA.
+
+    python -m encoders -f classical -s data/fox
+    python -m encoders -f lseg -s data/fox --weights demo_e200.ckpt --pca 64
+    torchrun --nproc_per_node 8 -m encoders -f dinov2 -s data/fox --set model=vitb14
+
+Stopped runs go on where they were. `--export FOLDER` also writes `<stem>_fmap_CxHxW.pt` files.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import ast
+import os
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+import torch
 import tyro
 
-from encoders import open_features
+from encoders import LEGACY_FOLDERS, build_cache, find_cache_folder, make_teacher, scene_images, teachers
 from encoders.base import find_images
+from encoders.cache import CacheFolder
+from encoders.network import NetworkTeacher, Runtime
 from utils.errors import UserError
+from utils.files import save_torch
 from utils.progress import say
 from utils.script import run
 
@@ -19,36 +32,84 @@ from utils.script import run
 class EncoderOptions:
     """Which teacher, on what."""
 
-    teacher: tyro.conf.Positional[str]
-    """classical (photos), or oracle (scenes with true labels)."""
     source_path: Annotated[str, tyro.conf.arg(aliases=["-s"])]
-    """Folder of the data set."""
+    """Folder of the data set, or of pictures."""
+    foundation_model: Annotated[str, tyro.conf.arg(aliases=["-f"])] = "classical"
+    """Teacher, e.g. lseg, dinov2, sam, clip, classical, oracle."""
     images: Annotated[str, tyro.conf.arg(aliases=["-i"])] = "images"
     """Sub-folder of the pictures."""
     feature_cache: str = ""
     """Folder to write; empty = <source>/features/<teacher>."""
-    dim: int = 0
-    """Channels; 0 = the teacher's own choice."""
-    noise: float = 0.0
-    """oracle only: standard deviation of the noise."""
-    segments: int = 0
-    """classical only: superpixels per picture; 0 = its own choice."""
+    weights: str = ""
+    """Weight file of the teacher; empty = looked for in the usual places, then downloaded."""
+    set: Annotated[tuple[str, ...], tyro.conf.UseAppendAction] = ()
+    """Option of the teacher as NAME=VALUE, e.g. model=vitb14; may be repeated."""
+    pca: int = 0
+    """Store maps in so many leading directions of the scene; 0 = all channels."""
+    export: str = ""
+    """Folder that also gets one <stem>_fmap_CxHxW.pt per picture, the layout of Feature 3DGS."""
+    runtime: tyro.conf.OmitArgPrefixes[Runtime] = field(default_factory=Runtime)
 
 
 def main() -> None:
     """Read the command line and make the cache; all pictures shape the teacher."""
     chosen = tyro.cli(EncoderOptions, description=__doc__, use_underscores=True)
-    options = {name: getattr(chosen, name) for name in ("dim", "noise", "segments") if getattr(chosen, name)}
-    images = find_images(_existing(chosen.source_path), chosen.images)
-    open_features(chosen.source_path, chosen.teacher, chosen.feature_cache, images, options=options)
-    say(f"next: python train.py -s {chosen.source_path} -f {chosen.teacher}")
+    source = Path(chosen.source_path)
+    if not source.is_dir():
+        raise UserError(f"{source} is not a folder; expected a data set; check -s")
+    teacher = make_teacher(chosen.foundation_model, teacher_options(chosen))
+    if isinstance(teacher, NetworkTeacher):
+        teacher.runtime = local_runtime(chosen.runtime)
+    folder = find_cache_folder(source, teacher.name, chosen.feature_cache)
+    maps = build_cache(teacher, scene_images(source, find_images(source, chosen.images)), folder, width=chosen.pca)
+    if maps is None:
+        return
+    if chosen.export:
+        export_maps(maps, Path(chosen.export))
+    say(next_command(chosen))
 
 
-def _existing(folder: str) -> Path:
-    if not Path(folder).is_dir():
-        raise UserError(f"{folder} is not a folder; expected a data set; check -s")
-    return Path(folder)
+def teacher_options(chosen: EncoderOptions) -> dict[str, Any]:
+    """`--set` and `--weights` as keywords; values are numbers, True, False, or text."""
+    options: dict[str, Any] = {"weights": chosen.weights} if chosen.weights else {}
+    for pair in chosen.set:
+        name, separator, text = pair.partition("=")
+        if not separator or not name:
+            raise UserError(f"--set {pair} is no option; expected NAME=VALUE, e.g. --set model=vitb14")
+        try:
+            options[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError):
+            options[name] = text
+    return options
+
+
+def local_runtime(runtime: Runtime) -> Runtime:
+    """Each process that `torchrun` starts on a machine takes a GPU of its own."""
+    local = os.environ.get("LOCAL_RANK")
+    if local is None or runtime.device != "auto" or not torch.cuda.is_available():
+        return runtime
+    return replace(runtime, device=f"cuda:{int(local) % torch.cuda.device_count()}")
+
+
+def export_maps(maps: CacheFolder, folder: Path) -> None:
+    """Write every map as `<stem>_fmap_CxHxW.pt`, fp16 [C, h, w]; shortened maps at their full width."""
+    for key in maps.names:
+        features = maps.get(key)
+        if maps.basis is not None:
+            features = torch.einsum("khw,ck->chw", features, maps.basis)
+        save_torch(folder / f"{key}_fmap_CxHxW.pt", features.half().contiguous())
+    say(f"exported: {len(maps.names)} files in {folder}")
+
+
+def next_command(chosen: EncoderOptions) -> str:
+    """What to run after this."""
+    words = ["next: python train.py", "-s", chosen.source_path, "-f", chosen.foundation_model]
+    legacy = Path(chosen.source_path) / LEGACY_FOLDERS.get(chosen.foundation_model, ".")
+    if chosen.feature_cache or (chosen.foundation_model in LEGACY_FOLDERS and legacy.is_dir()):
+        words += ["--feature_cache", chosen.feature_cache or f"{chosen.source_path}/features/{chosen.foundation_model}"]
+    return " ".join(words)
 
 
 if __name__ == "__main__":
+    teachers.discover("encoders")
     run(main)

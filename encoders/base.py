@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -31,11 +31,32 @@ class SceneImages:
     )  # keys that may shape the teacher; the others only get maps
 
 
+class Placement(NamedTuple):
+    """Where the cells of a map lie: cell (i, j) is centred at (x0 + j dx, y0 + i dy), in picture widths and heights.
+
+    A map that covers its picture edge to edge has x0 = 0.5 / w, dx = 1 / w.
+    """
+
+    x0: float
+    dx: float
+    y0: float
+    dy: float
+
+
+class EncodedMap(NamedTuple):
+    """What a teacher says about one picture."""
+
+    key: str
+    features: np.ndarray  # [h, w, C] float
+    placement: Placement | None = None  # None = edge to edge
+
+
 class Teacher(Protocol):
     """A feature teacher. Classes register with `@register_teacher("name")` and take their options as keywords."""
 
     name: str
     dim: int  # C, channels of every map
+    per_picture: bool  # whether a map depends on its own picture only: caches can then be filled in parts
 
     def options(self) -> dict[str, Any]:
         """What besides the pictures decides the maps, as JSON values; part of the cache's identity."""
@@ -45,8 +66,8 @@ class Teacher(Protocol):
         """The file that decides the map of each key (the picture itself, or e.g. its label map); must exist."""
         ...
 
-    def encode_scene(self, images: SceneImages) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield (key, map [h, w, C] float) for every picture; cells cover the picture edge to edge."""
+    def encode_scene(self, images: SceneImages) -> Iterator[EncodedMap]:
+        """The maps of all pictures, one after another."""
         ...
 
 
@@ -79,7 +100,8 @@ def keyed(image_paths: Mapping[str, Path | str]) -> dict[str, Path]:
 
 
 def find_images(source: Path, folder: str = "images") -> dict[str, Path]:
-    """Image name (relative to its folder) -> path: `<source>/<folder>`, else `train/` and `test/`, else `ims/`."""
+    """Image name (relative to its folder) -> path: `<source>/<folder>`, else `train/` and `test/`, else `ims/`, else
+    the pictures in `source` itself."""
     for names in ((folder,), ("train", "test"), ("ims",)):
         found: dict[str, Path] = {}
         for name in names:
@@ -89,4 +111,7 @@ def find_images(source: Path, folder: str = "images") -> dict[str, Path]:
             found |= {path.relative_to(base).as_posix(): path for path in files}
         if found:
             return found
+    loose = {path.name: path for path in sorted(source.glob("*")) if path.suffix.lower() in IMAGE_SUFFIXES}
+    if loose:
+        return loose
     raise UserError(f"{source} has no pictures; expected them in {folder}/, train/ and test/, or ims/; check -s")

@@ -7,9 +7,11 @@ scripts of Feature 3DGS write them.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +21,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
 
-from encoders.base import image_key
+from encoders.base import EncodedMap, Placement, image_key
+from encoders.compression import FILE_NAME as BASIS_FILE
+from encoders.compression import load_axes
 from utils.errors import UserError
 from utils.files import atomic_path, load_torch, read_json, write_json
 
@@ -48,6 +52,20 @@ class FeatureMaps(Protocol):
 
     def get(self, image_name: str) -> Tensor:
         """Map [C, h, w] float32 on the CPU."""
+        ...
+
+    def placement(self, image_name: str) -> Placement | None:
+        """Where the map's cells lie on the picture; None = its corner cells lie on the corner pixels."""
+        ...
+
+    @property
+    def basis(self) -> Tensor | None:
+        """W [teacher's channels, C] when the maps are shortened to W^T f, else None."""
+        ...
+
+    @property
+    def record_options(self) -> dict[str, Any]:
+        """The options that the teacher ran with, as far as they are known."""
         ...
 
 
@@ -128,6 +146,23 @@ class CacheFolder:
             )
         return checked(features.permute(2, 0, 1).float(), path)
 
+    def placement(self, image_name: str) -> Placement:
+        """See `FeatureMaps.placement`."""
+        entry = self.manifest["images"][_require_key(image_name, self.manifest["images"], self.folder)]
+        if "placement" in entry:
+            return Placement(*entry["placement"])
+        return Placement(0.5 / entry["width"], 1 / entry["width"], 0.5 / entry["height"], 1 / entry["height"])
+
+    @cached_property
+    def basis(self) -> Tensor | None:
+        """See `FeatureMaps.basis`."""
+        return load_axes(self.folder)
+
+    @property
+    def record_options(self) -> dict[str, Any]:
+        """See `FeatureMaps.record_options`."""
+        return self.manifest.get("options", {})
+
 
 @dataclass(frozen=True)
 class LegacyFolder:
@@ -167,6 +202,20 @@ class LegacyFolder:
             )
         return checked(features.float(), path)
 
+    def placement(self, image_name: str) -> None:
+        """See `FeatureMaps.placement`; Feature 3DGS resizes with aligned corners."""
+        return None
+
+    @property
+    def basis(self) -> None:
+        """See `FeatureMaps.basis`."""
+        return None
+
+    @property
+    def record_options(self) -> dict[str, Any]:
+        """See `FeatureMaps.record_options`."""
+        return {}
+
 
 def open_folder(folder: Path) -> FeatureMaps | None:
     """The feature maps in a folder, of either format; None when it holds none."""
@@ -197,28 +246,51 @@ def checked(features: Tensor, path: Path) -> Tensor:
 class CacheWriter:
     """Writes one file per picture; the manifest comes last, so a folder with a manifest is complete."""
 
-    def __init__(self, folder: Path, identity: dict[str, Any], dim: int) -> None:
-        self.folder, self.identity, self.dim = folder, identity, dim
-        self._images: dict[str, dict[str, int]] = {}
+    def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
+        self.folder, self.identity = folder, identity
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / MANIFEST).unlink(missing_ok=True)
 
-    def add(self, key: str, features: np.ndarray) -> None:
-        """Store a map [h, w, C]."""
-        if features.ndim != 3 or features.shape[2] != self.dim:
-            raise UserError(
-                f"feature map of '{key}' has shape {features.shape}; expected [h, w, {self.dim}]; mend the teacher"
-            )
+    def clear(self) -> None:
+        """Remove all maps and the manifest."""
+        (self.folder / MANIFEST).unlink(missing_ok=True)
+        for path in [*self.folder.glob("*.safetensors"), self.folder / BASIS_FILE]:
+            path.unlink(missing_ok=True)
+
+    def has(self, key: str) -> bool:
+        """Whether the map of a picture is there."""
+        return self._path(key).is_file()
+
+    def add(self, encoded: EncodedMap) -> None:
+        """Store a map, and where its cells lie."""
+        key, features, placement = encoded
+        if features.ndim != 3 or 0 in features.shape:
+            raise UserError(f"feature map of '{key}' has shape {features.shape}; expected [h, w, C]; mend the teacher")
         if not np.isfinite(features).all() or np.abs(features).max(initial=0) > FP16_MAX:
             raise UserError(
                 f"feature map of '{key}' has NaN or too large values; expected fp16 range; check the picture"
             )
-        with atomic_path(self.folder / f"{key}.safetensors") as temp:
-            save_file({"features": np.ascontiguousarray(features, np.float16)}, temp)
-        self._images[key] = {"height": features.shape[0], "width": features.shape[1]}
+        metadata = {} if placement is None else {"placement": json.dumps(placement)}
+        with atomic_path(self._path(key)) as temp:
+            save_file({"features": np.ascontiguousarray(features, np.float16)}, temp, metadata)
 
-    def finish(self) -> CacheFolder:
-        """Write the manifest and open the folder."""
-        layout = {"format": FORMAT, "version": VERSION, "dim": self.dim, "dtype": "float16", "layout": "HWC"}
-        write_json(self.folder / MANIFEST, layout | self.identity | {"images": self._images})
+    def finish(self, keys: Iterable[str]) -> CacheFolder:
+        """Write the manifest of these pictures, all of them stored, and open the folder."""
+        images = {key: _entry(self._path(key)) for key in keys}
+        widths = {entry.pop("channels") for entry in images.values()}
+        if len(widths) != 1:
+            raise UserError(f"{self.folder} has maps of {sorted(widths)} channels; expected one width; delete it")
+        layout = {"format": FORMAT, "version": VERSION, "dim": widths.pop(), "dtype": "float16", "layout": "HWC"}
+        write_json(self.folder / MANIFEST, layout | self.identity | {"images": images})
         return CacheFolder.open(self.folder)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / f"{key}.safetensors"
+
+
+def _entry(path: Path) -> dict[str, Any]:
+    """What the manifest says about a stored map."""
+    with safe_open(path, framework="np") as file:
+        height, width, channels = file.get_slice("features").get_shape()
+        placement = (file.metadata() or {}).get("placement")
+    entry = {"height": height, "width": width, "channels": channels}
+    return entry | ({} if placement is None else {"placement": json.loads(placement)})

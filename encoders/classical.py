@@ -21,7 +21,7 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.spatial import cKDTree
 
-from encoders.base import SceneImages, register_teacher
+from encoders.base import EncodedMap, SceneImages, register_teacher
 from encoders.classical_net.descriptors import REFERENCE_SIDE, SEGMENTS, Regions, describe
 from encoders.classical_net.graph import SceneGraph, build_graph, extend
 from utils.errors import UserError
@@ -48,6 +48,7 @@ class ClassicalTeacher:
     """
 
     name = "classical"
+    per_picture = False
 
     def __init__(self, dim: int = 32, segments: int = SEGMENTS) -> None:
         if not 1 <= dim <= 128 or not 16 <= segments <= 5000:
@@ -65,7 +66,7 @@ class ClassicalTeacher:
         """The pictures themselves."""
         return dict(images.paths)
 
-    def encode_scene(self, images: SceneImages) -> Iterator[tuple[str, np.ndarray]]:
+    def encode_scene(self, images: SceneImages) -> Iterator[EncodedMap]:
         """See `Teacher.encode_scene`; maps have a long side of 240, or the picture's if that is less."""
         say(ADVICE)
         chosen = self._graph_keys(images)
@@ -99,19 +100,19 @@ class ClassicalTeacher:
         return describe(image, working_side, segments), size
 
     @staticmethod
-    def _graph_maps(described: dict, graph: SceneGraph) -> Iterator[tuple[str, np.ndarray]]:
+    def _graph_maps(described: dict, graph: SceneGraph) -> Iterator[EncodedMap]:
         start = 0
         for key, (regions, size) in described.items():
             end = start + len(regions.descriptors)
-            yield key, paint(regions.labels, graph.embeddings[start:end], size)
+            yield EncodedMap(key, paint(regions.labels, graph.embeddings[start:end], size))
             start = end
 
     def _extended_maps(
         self, images: SceneImages, keys: Sequence[str], graph: SceneGraph, pool: ThreadPoolExecutor
-    ) -> Iterator[tuple[str, np.ndarray]]:
+    ) -> Iterator[EncodedMap]:
         tree = cKDTree(graph.nodes)
         for key, (regions, size) in zip(keys, pool.map(lambda k: self._describe(images.paths[k]), keys), strict=True):
-            yield key, paint(regions.labels, extend(graph, tree, regions), size)
+            yield EncodedMap(key, paint(regions.labels, extend(graph, tree, regions), size))
 
 
 def paint(labels: np.ndarray, embeddings: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from encoders.base import EncodedMap
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA_VARIABLE = "SPLAT_DISTILL_DATA"
@@ -36,3 +40,8 @@ def assert_one_line_error(result: subprocess.CompletedProcess[str], *parts: str)
     assert last.startswith("error: "), result.stderr
     for part in parts:
         assert part in last, last
+
+
+def maps_of(encoded: Iterable[EncodedMap]) -> dict[str, np.ndarray]:
+    """Key -> map [h, w, C] of what a teacher yields."""
+    return {item.key: item.features for item in encoded}

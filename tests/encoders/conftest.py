@@ -10,6 +10,7 @@ import pytest
 from encoders.base import SceneImages, find_images, keyed
 from encoders.classical import ClassicalTeacher
 from examples.make_scene import SceneOptions, make
+from tests.helpers import maps_of
 from utils.progress import set_quiet
 
 HELD_OUT = "view_002"
@@ -40,4 +41,4 @@ def toy_images(toy_scene: Path) -> SceneImages:
 @pytest.fixture(scope="session")
 def spectral_maps(toy_images: SceneImages) -> dict[str, np.ndarray]:
     """Key -> [60, 80, 12], with one picture extended."""
-    return dict(ClassicalTeacher(dim=12, segments=250).encode_scene(toy_images))
+    return maps_of(ClassicalTeacher(dim=12, segments=250).encode_scene(toy_images))

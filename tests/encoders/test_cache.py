@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from encoders.base import EncodedMap, Placement
 from encoders.cache import CacheFolder, CacheWriter, LegacyFolder, find_key
 
 MAP = np.random.default_rng(0).normal(size=(5, 7, 3)).astype(np.float32)
 
 
 def write(folder, **maps):
-    writer = CacheWriter(folder, {"teacher": "test"}, 3)
+    writer = CacheWriter(folder, {"teacher": "test"})
     for key, features in maps.items():
-        writer.add(key, features)
-    return writer.finish()
+        writer.add(EncodedMap(key, features))
+    return writer.finish(maps)
 
 
 def test_round_trip_in_half_precision(tmp_path):
@@ -27,20 +28,34 @@ def test_round_trip_in_half_precision(tmp_path):
         maps.get("c.png")
 
 
+def test_where_cells_lie(tmp_path):
+    writer, odd = CacheWriter(tmp_path, {}), Placement(0.1, 0.2, 0.3, 0.4)
+    writer.add(EncodedMap("a", MAP))
+    writer.add(EncodedMap("b", MAP, odd))
+    maps = writer.finish("ab")
+    assert maps.placement("b.png") == odd
+    assert maps.placement("a.png") == pytest.approx((0.5 / 7, 1 / 7, 0.5 / 5, 1 / 5))
+
+
+def test_maps_of_two_widths_are_no_cache(tmp_path):
+    with pytest.raises(ValueError, match=r"maps of \[2, 3\] channels"):
+        write(tmp_path, a=MAP, b=MAP[..., :2])
+
+
 def test_no_manifest_before_the_end(tmp_path):
-    writer = CacheWriter(tmp_path, {}, 3)
-    writer.add("a", MAP)
+    writer = CacheWriter(tmp_path, {})
+    writer.add(EncodedMap("a", MAP))
     assert not (tmp_path / "manifest.json").exists()
     with pytest.raises(FileNotFoundError):
         CacheFolder.open(tmp_path)
 
 
 @pytest.mark.parametrize(
-    "bad", [np.full((2, 2, 3), np.nan), np.full((2, 2, 3), 1e6), np.zeros((2, 2, 4)), np.zeros((2, 3))]
+    "bad", [np.full((2, 2, 3), np.nan), np.full((2, 2, 3), 1e6), np.zeros((2, 0, 4)), np.zeros((2, 3))]
 )
 def test_bad_maps_are_not_written(tmp_path, bad):
     with pytest.raises(ValueError, match="feature map of 'a'"):
-        CacheWriter(tmp_path, {}, 3).add("a", bad)
+        CacheWriter(tmp_path, {}).add(EncodedMap("a", bad))
 
 
 def test_damaged_files_are_one_line(tmp_path):

@@ -4,6 +4,7 @@ from PIL import Image
 
 from encoders.base import SceneImages
 from encoders.classical import ClassicalTeacher, paint
+from tests.helpers import maps_of
 
 OPTIONS = {"dim": 12, "segments": 250}
 HELD_OUT = "view_002"
@@ -34,7 +35,7 @@ def test_maps_have_the_size_of_small_pictures_and_unit_length_inside(spectral_ma
 
 
 def test_the_same_pictures_give_the_same_features(spectral_maps, toy_images):
-    again = dict(ClassicalTeacher(**OPTIONS).encode_scene(toy_images))
+    again = maps_of(ClassicalTeacher(**OPTIONS).encode_scene(toy_images))
     for key, features in spectral_maps.items():
         np.testing.assert_array_equal(features, again[key])
 
@@ -46,9 +47,8 @@ def test_an_object_is_found_again_in_other_views(spectral_maps, toy_scene):
 
 
 def test_extension_of_a_held_out_view_is_close_to_its_place_in_the_graph(spectral_maps, toy_images, toy_scene):
-    joint = dict(
-        ClassicalTeacher(**OPTIONS).encode_scene(SceneImages(toy_scene, toy_images.paths, frozenset(toy_images.paths)))
-    )
+    everything = SceneImages(toy_scene, toy_images.paths, frozenset(toy_images.paths))
+    joint = maps_of(ClassicalTeacher(**OPTIONS).encode_scene(everything))
     agree = (unit(spectral_maps[HELD_OUT]) @ unit(spectral_maps["view_003"]).reshape(-1, 12).T).reshape(60, 80, -1)
     expected = (unit(joint[HELD_OUT]) @ unit(joint["view_003"]).reshape(-1, 12).T).reshape(60, 80, -1)
     correlation = np.corrcoef(agree.reshape(-1), expected.reshape(-1))[0, 1]
@@ -66,7 +66,7 @@ def test_transparent_pixels_get_no_feature(tmp_path):
     picture[5:35, 10:40, 3] = 255
     Image.fromarray(picture).save(tmp_path / "a.png")
     images = SceneImages(tmp_path, {"a": tmp_path / "a.png"}, frozenset({"a"}))
-    features = dict(ClassicalTeacher(**OPTIONS).encode_scene(images))["a"]
+    features = maps_of(ClassicalTeacher(**OPTIONS).encode_scene(images))["a"]
     lengths = np.linalg.norm(features, axis=-1)
     assert not lengths[:4].any() and lengths[8:32, 13:37].min() > 0
 

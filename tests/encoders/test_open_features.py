@@ -37,7 +37,9 @@ def test_cache_is_made_once_and_again_when_something_changed(scene):
     open_features(scene, "oracle", options={"noise": 0.1})
     second = manifest_time(folder)
     assert second > first and json.loads((folder / "manifest.json").read_text())["options"]["noise"] == 0.1
-    open_features(scene, "oracle", image_paths=some)
+    open_features(scene, "oracle")  # takes the options that are there
+    assert manifest_time(folder) == second
+    open_features(scene, "oracle", image_paths=some, options={"noise": 0.2})
     assert manifest_time(folder) > second and len(open_features(scene, "oracle", image_paths=some).names) == 3
 
 
@@ -74,6 +76,7 @@ def test_only_training_pictures_shape_the_classical_teacher(scene, monkeypatch):
 
     def record(teacher, images, folder):
         seen.update(train=images.train, all=set(images.paths))
+        return "maps"
 
     monkeypatch.setattr(encoders, "build_cache", record)
     open_features(scene, "classical", train_names=["view_000.png", "view_001.png"])
@@ -83,8 +86,6 @@ def test_only_training_pictures_shape_the_classical_teacher(scene, monkeypatch):
 
 
 def test_lseg_and_sam_read_their_folders(scene):
-    with pytest.raises(ValueError, match="rgb_feature_langseg is missing"):
-        open_features(scene, "lseg")
     (scene / "sam_embeddings").mkdir()
     torch.save(torch.ones(4, 2, 3), scene / "sam_embeddings/view_000_fmap_CxHxW.pt")
     assert open_features(scene, "sam").get("view_000.png").shape == (4, 2, 3)
@@ -104,9 +105,9 @@ def run(*words, cwd):
 
 
 def test_command_line_makes_a_cache_and_reports_errors_in_one_line(scene, tmp_path):
-    done = run("oracle", "-s", scene, "--noise", "0.05", "--feature_cache", tmp_path / "maps", cwd=ROOT)
+    done = run("-f", "oracle", "-s", scene, "--set", "noise=0.05", "--feature_cache", tmp_path / "maps", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert "8 maps of 16 channels" in done.stdout and "next: python train.py" in done.stdout
     assert np.isfinite(open_features(scene, "", cache_dir=tmp_path / "maps").get("view_000").numpy()).all()
-    failed = run("oracle", "-s", tmp_path / "nowhere", cwd=ROOT)
+    failed = run("-f", "oracle", "-s", tmp_path / "nowhere", cwd=ROOT)
     assert failed.returncode == 1 and failed.stderr.startswith("error: ") and failed.stderr.count("\n") == 1

@@ -8,12 +8,17 @@ import ndraster
 import pytest
 import torch
 import torch.nn.functional as F
-from ndraster import Settings, ShapeError
+from ndraster import CellGrid, Settings, ShapeError
 
 from tests.ndraster.clouds import COMPILED, camera, cloud, gradients, moved
 
 WIDTH, CHANNELS, SIZE = 5, 7, (6, 9)
 LOSSES = ("l1", "l2", "cosine")
+GRIDS = {
+    "corners": CellGrid.corners,
+    "edge_to_edge": CellGrid.edge_to_edge,
+    "beyond the image": lambda size, view: CellGrid(-9.3, 70 / size[1], 5.2, 52 / size[0]),
+}
 compiled = pytest.mark.parametrize("backend", COMPILED)
 
 
@@ -79,13 +84,14 @@ def test_the_gradient_is_the_finite_difference():
 @compiled
 @pytest.mark.parametrize("geometry", [False, True])
 @pytest.mark.parametrize("size", [SIZE, (40, 48), (1, 1)])
-def test_compiled_backends_sample_what_the_reference_samples(backend, geometry, size):
+@pytest.mark.parametrize("kind", GRIDS)
+def test_compiled_backends_sample_what_the_reference_samples(backend, geometry, size, kind):
     settings, weight = Settings(semantic_geometry_grad=geometry, precision="fp32"), random_map(WIDTH, *size)
     results = []
-    for name, kind in (("reference", torch.float64), (backend, torch.float32)):
-        where = (kind,) if name == "reference" else (kind, backend)
+    for name, number in (("reference", torch.float64), (backend, torch.float32)):
+        where = (number,) if name == "reference" else (number, backend)
         given = moved(cloud(feature_width=WIDTH, seed=8), *where)
-        sampled = ndraster.sample_features(given, camera(), size, settings, name)
+        sampled = ndraster.sample_features(given, camera(), size, settings, name, GRIDS[kind](size, camera()))
         (sampled * weight.to(sampled)).sum().backward()
         results.append((sampled.detach(), gradients(given)))
     (right, right_gradients), (ours, our_gradients) = results
@@ -97,6 +103,21 @@ def test_compiled_backends_sample_what_the_reference_samples(backend, geometry, 
             assert all(gradient is None or not gradient.any() for gradient in (found, expected))
         else:
             assert (found - expected).norm() <= 1e-3 * expected.norm(), name
+
+
+@pytest.mark.parametrize("size", [SIZE, (40, 48), (1, 1), (80, 30)])
+def test_grids_are_those_of_torch(size):
+    image, view = random_map(2, 40, 48), camera(48, 40)
+    for corners, grid in ((True, CellGrid.corners), (False, CellGrid.edge_to_edge)):
+        right = F.interpolate(image[None], size, mode="bilinear", align_corners=corners)[0]
+        torch.testing.assert_close(ndraster.read_bilinear(image, grid(size, view), size), right)
+
+
+def test_a_grid_and_its_inverse():
+    grid = CellGrid(1.5, 4.0, -2.0, 0.5)
+    assert grid.inverse().inverse() == grid
+    start, step = grid.inverse()[:2]
+    assert start + step * (1.5 + 4.0 * 3) == 3
 
 
 def test_half_precision_teachers_are_taken():

@@ -8,7 +8,7 @@ import ndraster
 import pytest
 import torch
 import torch.nn.functional as F
-from ndraster import FeatureLift, Settings, ShapeError
+from ndraster import CellGrid, FeatureLift, Settings, ShapeError
 from ndraster import lift as lift_function
 from ndraster.lift import CHUNK
 
@@ -39,12 +39,13 @@ def blending_weights(gaussians, view, settings=None) -> torch.Tensor:
         return ndraster.rasterize(given, view, settings=settings or Settings(), backend="reference").features
 
 
-def written_out(gaussians, given_views, settings=None) -> tuple[torch.Tensor, torch.Tensor]:
+def written_out(gaussians, given_views, settings=None, align_corners=True) -> tuple[torch.Tensor, torch.Tensor]:
     """The two sums of the definition, and their quotient where there is one."""
     sums, weights = 0, 0
     for view, teacher in given_views:
         w = blending_weights(gaussians, view, settings)
-        resized = F.interpolate(teacher[None], (view.height, view.width), mode="bilinear", align_corners=True)[0]
+        size = (view.height, view.width)
+        resized = F.interpolate(teacher[None], size, mode="bilinear", align_corners=align_corners)[0]
         sums, weights = sums + torch.einsum("nhw,chw->nc", w, resized), weights + w.sum((1, 2))
     return torch.where(weights[:, None] > 0, sums / weights[:, None], torch.zeros_like(sums)), weights
 
@@ -71,6 +72,19 @@ def test_compiled_backends(backend, channels):
     seen = weights > 0.5  # a few hundredths of a pixel may go either way at a cut-off
     error = (lifted.features.cpu() - features)[seen].norm()
     assert error <= 2e-3 * features[seen].norm()
+
+
+@pytest.mark.parametrize("backend", ["reference", *COMPILED])
+def test_a_map_whose_cells_cover_the_image_edge_to_edge(backend):
+    number, device = (torch.float64, "cpu") if backend == "reference" else (torch.float32, backend)
+    gaussians = cloud(60, seed=1)
+    placed = [(v, t.to(device, number), CellGrid.edge_to_edge(SIZE, v)) for v, t in views()]
+    lifted = lift_function(moved(gaussians, number, device), placed, backend=backend)
+    features, weights = written_out(gaussians, views(), align_corners=False)
+    seen = weights > 0.5
+    assert (lifted.features.cpu() - features)[seen].norm() <= 2e-3 * features[seen].norm()
+    others = written_out(gaussians, views())[0]
+    assert (others - features)[seen].norm() > 0.05 * features[seen].norm()
 
 
 def test_chunks_do_not_matter():

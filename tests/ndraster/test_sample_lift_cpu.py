@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from ndraster import Gaussians, PinholeCamera, Settings, rasterize
+from ndraster import CellGrid, Gaussians, PinholeCamera, Settings, rasterize
 from ndraster.autograd import packed_camera
 from ndraster.backends import load
 from torch import Tensor
@@ -47,7 +47,7 @@ def sample(
     """The sampled map, and the five gradients of (map * gradient).sum()."""
     *geometry_four, packed, view_width, view_height, _, near, modifier = arguments(given, view)
     settings = (packed, view_width, view_height, antialiasing, near, modifier, "fp32", True)
-    call = (*geometry_four, given.features.detach(), *settings, *size)
+    call = (*geometry_four, given.features.detach(), *settings, *size, list(CellGrid.corners(size, view)))
     feature_map, saved = torch.ops.ndraster_cpu.sample_forward(*call)
     return feature_map, torch.ops.ndraster_cpu.sample_backward(*call, saved, feature_map, gradient, geometry)
 
@@ -116,9 +116,14 @@ def test_sampling_nothing_in_view(kept, geometry):
     assert all(g.shape[0] == kept and not g.any() for g in gradients)
 
 
+def pixels_on(teacher: Tensor, view: PinholeCamera) -> list[float]:
+    """Where the image's pixels lie on a map whose corners coincide with it."""
+    return list(CellGrid.corners(tuple(teacher.shape[1:]), view).inverse())
+
+
 def lifted(given: Gaussians, view: PinholeCamera, teacher: Tensor, antialiasing: bool = False) -> tuple[Tensor, Tensor]:
     sums, weights = torch.zeros(len(given.means), teacher.shape[0]), torch.zeros(len(given.means))
-    torch.ops.ndraster_cpu.lift(*arguments(given, view, antialiasing), teacher, sums, weights)
+    torch.ops.ndraster_cpu.lift(*arguments(given, view, antialiasing), teacher, pixels_on(teacher, view), sums, weights)
     return sums, weights
 
 
@@ -148,7 +153,7 @@ def test_lift_adds_to_what_is_there():
     given, teacher = moved(cloud(seed=4), torch.float32), torch.rand(3, 5, 6)
     once = lifted(given, camera(), teacher)
     twice = torch.ones(60, 3), torch.ones(60)
-    torch.ops.ndraster_cpu.lift(*arguments(given, camera()), teacher, *twice)
+    torch.ops.ndraster_cpu.lift(*arguments(given, camera()), teacher, pixels_on(teacher, camera()), *twice)
     for a, b in zip(once, twice, strict=True):
         assert_close("sums", b - 1, a, 1e-6)
 
@@ -172,7 +177,7 @@ def test_lift_refuses_sums_of_another_size():
     given = moved(cloud(), torch.float32)
     sums, weights = torch.zeros(60, 2), torch.zeros(60)
     with pytest.raises(RuntimeError, match="expected"):
-        torch.ops.ndraster_cpu.lift(*arguments(given, camera()), torch.ones(3, 4, 5), sums, weights)
+        torch.ops.ndraster_cpu.lift(*arguments(given, camera()), torch.ones(3, 4, 5), [0, 1, 0, 1], sums, weights)
 
 
 def everything(threads: int) -> list[Tensor]:

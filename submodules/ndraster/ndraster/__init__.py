@@ -9,11 +9,14 @@ from ndraster.backends import BackendError, available_backends, choose_backend
 from ndraster.distill import can_sample, distill_loss, feature_distance, sample_features
 from ndraster.lift import FeatureLift, Lifted, lift
 from ndraster.neighbours import mean_neighbour_distance2
+from ndraster.placement import CellGrid, read_bilinear
 from ndraster.rasterize import rasterize
 from ndraster.ssim import photometric_loss, ssim
 from ndraster.types import Gaussians, PinholeCamera, RasterOutput, Settings, ShapeError
 
 __all__ = [
+    "CellGrid",
+    "read_bilinear",
     "BackendError",
     "FeatureLift",
     "Gaussians",

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ndraster.autograd import packed_camera
 from ndraster.backends import choose_backend, has_operator
+from ndraster.placement import CellGrid, read_bilinear
 from ndraster.rasterize import rasterize
 from ndraster.types import Gaussians, PinholeCamera, Settings, ShapeError, check_shape, without_color
 
@@ -30,6 +31,7 @@ def distill_loss(
     loss: Distance = "l1",
     decoder: tuple[Tensor, Tensor | None] | None = None,
     weight: Tensor | None = None,
+    grid: CellGrid | None = None,
     settings: Settings = _DEFAULTS,
     backend: str = "auto",
 ) -> Tensor:
@@ -40,10 +42,11 @@ def distill_loss(
     Args:
         gaussians: activated, with features [N, D].
         camera: the view; its size is that of the image, not of the teacher.
-        teacher: [C, h, w], float of any precision; corner pixels of map and image coincide.
+        teacher: [C, h, w], float of any precision.
         loss: see `feature_distance`.
         decoder: weight [C, D] and bias [C] (or None) of a linear map, applied after resizing; None: C = D.
         weight: [1, h, w] in 0..1, how much each teacher pixel counts.
+        grid: where the cells of the teacher's map lie on the image; None = its corners coincide with the image's.
         settings: as for `rasterize`; `feature_size` must be None.
         backend: as for `rasterize`.
 
@@ -53,7 +56,7 @@ def distill_loss(
     """
     check_map("teacher", teacher, gaussians)
     _check_decoder(gaussians, teacher, decoder)
-    student = sample_features(gaussians, camera, tuple(teacher.shape[1:]), settings, backend)
+    student = sample_features(gaussians, camera, tuple(teacher.shape[1:]), settings, backend, grid)
     if decoder is not None:
         student = F.linear(student.movedim(0, -1), *decoder).movedim(-1, 0)
     return feature_distance(student, teacher.detach().to(student.dtype), loss, weight)
@@ -65,10 +68,12 @@ def sample_features(
     size: tuple[int, int],
     settings: Settings = _DEFAULTS,
     backend: str = "auto",
+    grid: CellGrid | None = None,
 ) -> Tensor:
-    """The rendered feature map [D, h, w], sampled where a bilinear resize with aligned corners reads it.
+    """The rendered feature map [D, h, w], read bilinearly at the centres of a grid of cells.
 
-    Equals `F.interpolate(rasterize(...).features, size, mode="bilinear", align_corners=True)` with its gradients.
+    With the default grid it equals `F.interpolate(rasterize(...).features, size, mode="bilinear", align_corners=True)`;
+    gradients are those of reading a full-size map.
 
     Args:
         gaussians: activated, with features [N, D]; colours are not looked at.
@@ -76,12 +81,14 @@ def sample_features(
         size: (h, w) px of the result.
         settings: as for `rasterize`; `feature_size` must be None.
         backend: as for `rasterize`.
+        grid: where the cells lie on the image; None = the corner cells lie on the corner pixels.
     """
     _check_sampling(gaussians, size, settings)
     name = choose_backend(backend, gaussians.means)
     moves_geometry = settings.semantic_geometry_grad and name == "cuda"  # for which its operator has no gradient
     sampled = _sampled_compiled if can_sample(name) and not moves_geometry else _sampled_by_resizing
-    return sampled(without_color(gaussians), camera, size, settings, name)
+    grid = grid or CellGrid.corners(size, camera)
+    return sampled(without_color(gaussians), camera, size, grid, settings, name)
 
 
 def feature_distance(student: Tensor, teacher: Tensor, loss: Distance = "l1", weight: Tensor | None = None) -> Tensor:
@@ -108,19 +115,19 @@ def can_sample(name: str) -> bool:
 
 
 def _sampled_by_resizing(
-    gaussians: Gaussians, camera: PinholeCamera, size: tuple[int, int], settings: Settings, name: str
+    gaussians: Gaussians, camera: PinholeCamera, size: tuple[int, int], grid: CellGrid, settings: Settings, name: str
 ) -> Tensor:
     rendered = rasterize(gaussians, camera, settings=settings, backend=name).features
-    return F.interpolate(rendered[None], size=size, mode="bilinear", align_corners=True)[0]
+    return read_bilinear(rendered, grid, size)
 
 
 def _sampled_compiled(
-    gaussians: Gaussians, camera: PinholeCamera, size: tuple[int, int], settings: Settings, name: str
+    gaussians: Gaussians, camera: PinholeCamera, size: tuple[int, int], grid: CellGrid, settings: Settings, name: str
 ) -> Tensor:
     """[D, h, w] by the operators `sample_*` of library `name`; same arguments and result as the other way."""
     g, s = gaussians, settings
     image = (camera.width, camera.height)
-    scalars = (*image, s.antialiasing, s.near, s.scale_modifier, s.precision, s.deterministic, *size)
+    scalars = (*image, s.antialiasing, s.near, s.scale_modifier, s.precision, s.deterministic, *size, list(grid))
     call = _SampleCall(name, packed_camera(camera, name), scalars, s.semantic_geometry_grad)
     return _Sample.apply(call, g.means, g.quats_wxyz, g.scales, g.opacities, g.features)
 

@@ -2,8 +2,9 @@
 
     features_k = sum over views and pixels of w_k(p) t(p) / sum of w_k(p)
 
-with the blending weights w of the rasterizer and the teacher's map t resized to the image. It is the first step of a
-diagonally preconditioned solver of `render(features) = t`, and a mean, so it never leaves the range of the teacher.
+with the blending weights w of the rasterizer and the teacher's map t read bilinearly at the image's pixels. It is the
+first step of a diagonally preconditioned solver of `render(features) = t`, and a mean, so it never leaves the range of
+the teacher.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ndraster.autograd import packed_camera
 from ndraster.backends import choose_backend, has_operator
 from ndraster.distill import check_map
+from ndraster.placement import CellGrid, read_bilinear
 from ndraster.rasterize import rasterize
 from ndraster.types import Gaussians, PinholeCamera, Settings, ShapeError, check_inputs, without_color
 
 CHUNK = 64  # channels that the generic way blends at a time
 _DEFAULTS = Settings()
+
+View = tuple[PinholeCamera, Tensor] | tuple[PinholeCamera, Tensor, CellGrid]
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Lifted:
 
 def lift(
     gaussians: Gaussians,
-    views: Iterable[tuple[PinholeCamera, Tensor]],
+    views: Iterable[View],
     settings: Settings = _DEFAULTS,
     backend: str = "auto",
 ) -> Lifted:
@@ -43,7 +46,8 @@ def lift(
 
     Args:
         gaussians: activated; their own features are not looked at.
-        views: camera at the size of its image, and the teacher's map of that image; corner pixels coincide.
+        views: camera at the size of its image, the teacher's map of that image, and perhaps where the map's cells lie
+            on it (without: the corners coincide).
         settings: as for `rasterize`.
         backend: as for `rasterize`.
 
@@ -52,9 +56,9 @@ def lift(
         BackendError: the backend is unknown, cannot be built or does not serve this device or type.
     """
     running: FeatureLift | None = None
-    for camera, teacher in views:
+    for camera, teacher, *grid in views:
         running = running or FeatureLift(gaussians, teacher.shape[0], settings, backend)
-        running.add(camera, teacher)
+        running.add(camera, teacher, None, *grid)
     if running is None:
         raise ShapeError("lift got no view; expected at least one (camera, teacher map [C, h, w])")
     return running.finish()
@@ -79,8 +83,21 @@ class FeatureLift:
         self.weights = gaussians.means.new_zeros(count)  # [N]
 
     @torch.no_grad()
-    def add(self, camera: PinholeCamera, teacher: Tensor, gaussians: Gaussians | None = None) -> None:
-        """Add the view of `camera` with its map `teacher` [C, h, w]; `gaussians`: where they are now, if they moved."""
+    def add(
+        self,
+        camera: PinholeCamera,
+        teacher: Tensor,
+        gaussians: Gaussians | None = None,
+        grid: CellGrid | None = None,
+    ) -> None:
+        """Add a view.
+
+        Args:
+            camera: at the size of its image.
+            teacher: [C, h, w], the map of that image.
+            gaussians: where they are now, if they moved.
+            grid: where the map's cells lie on the image; None = its corners coincide with the image's.
+        """
         now = self._gaussians if gaussians is None else _frozen(gaussians)
         check_map("teacher", teacher, now)
         check_inputs(now, camera, None, self._settings)
@@ -90,7 +107,8 @@ class FeatureLift:
                 f"this view has {seen}; expected {' and '.join(map(str, self.sums.shape))} as at the start"
             )
         add = _add_compiled if has_operator(self._name, "lift") else _add_by_gradients
-        add(now, camera, self._settings, self._name, teacher.detach(), self.sums, self.weights)
+        pixels = (grid or CellGrid.corners(tuple(teacher.shape[1:]), camera)).inverse()
+        add(now, camera, self._settings, self._name, teacher.detach(), pixels, self.sums, self.weights)
 
     def finish(self) -> Lifted:
         """The weighted means. They take the place of the sums, so that wide features are held only once."""
@@ -107,6 +125,7 @@ def _add_compiled(
     settings: Settings,
     name: str,
     teacher: Tensor,  # [C, h, w]
+    pixels: CellGrid,  # where the image's pixels lie on the map
     sums: Tensor,  # [N, C] added to
     weights: Tensor,  # [N] added to
 ) -> None:
@@ -116,7 +135,8 @@ def _add_compiled(
     size = (camera.width, camera.height)
     scalars = (*size, settings.antialiasing, settings.near, settings.scale_modifier)
     operators = getattr(torch.ops, f"ndraster_{name}")
-    operators.lift(*tensors, packed_camera(camera), *scalars, teacher.to(sums.dtype).contiguous(), sums, weights)
+    rows = teacher.to(sums.dtype).contiguous()
+    operators.lift(*tensors, packed_camera(camera), *scalars, rows, list(pixels), sums, weights)
 
 
 def _add_by_gradients(
@@ -125,6 +145,7 @@ def _add_by_gradients(
     settings: Settings,
     name: str,
     teacher: Tensor,  # [C, h, w]
+    pixels: CellGrid,  # where the image's pixels lie on the map
     sums: Tensor,  # [N, C] added to
     weights: Tensor,  # [N] added to
 ) -> None:
@@ -132,7 +153,7 @@ def _add_by_gradients(
     size, channels = (camera.height, camera.width), teacher.shape[0]
     for start in range(0, channels, CHUNK):
         rows = teacher[start : start + CHUNK].to(sums.dtype)
-        image = F.interpolate(rows[None], size, mode="bilinear", align_corners=True)[0]
+        image = read_bilinear(rows, pixels, size)
         if start == 0:
             image = torch.cat([image, image.new_ones(1, *size)])
         found = _transposed_blend(gaussians, camera, settings, name, image)

@@ -20,7 +20,7 @@ Tensor teacher_rows(const Tensor& teacher) {
 
 void lift(const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities, const Tensor& camera,
           int64_t width, int64_t height, bool antialiasing, double near, double scale_modifier, const Tensor& teacher,
-          Tensor sums, Tensor weights) {
+          at::ArrayRef<double> placement, Tensor sums, Tensor weights) {
     const Camera view_camera = make_camera(camera, width, height, 0, antialiasing, near, scale_modifier);
     const Parameters p = {means, quats, scales, opacities, std::nullopt, std::nullopt, std::nullopt, view_camera};
     check(p), check(teacher, "teacher"), check(sums, "sums"), check(weights, "weights");
@@ -32,7 +32,8 @@ void lift(const Tensor& means, const Tensor& quats, const Tensor& scales, const 
     const ListTensors made = build_lists(p, grid);
     const Lists lists = view(made.splats, made.ids, made.ranges);
     const Tensor rows = teacher_rows(teacher);
-    const auto across = align_corners(teacher.size(2), width), down = align_corners(teacher.size(1), height);
+    const auto across = lerps_of({(float)placement[0], (float)placement[1]}, teacher.size(2), width);
+    const auto down = lerps_of({(float)placement[2], (float)placement[3]}, teacher.size(1), height);
     const LiftImages images = {rows.data_ptr<float>(), (int)teacher.size(0) + 1, (int)rows.size(1),
                                (int)teacher.size(2),   across.data(),            down.data()};
     Totals totals;

@@ -26,19 +26,20 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor> backw
 
 void lift(const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities, const Tensor& camera,
           int64_t width, int64_t height, bool antialiasing, double near, double scale_modifier, const Tensor& teacher,
-          Tensor sums, Tensor weights);
+          at::ArrayRef<double> placement, Tensor sums, Tensor weights);
 
 std::tuple<Tensor, std::vector<Tensor>> sample_forward(const Tensor& means, const Tensor& quats, const Tensor& scales,
                                                        const Tensor& opacities, const Tensor& features,
                                                        const Tensor& camera, int64_t width, int64_t height,
                                                        bool antialiasing, double near, double scale_modifier,
-                                                       c10::string_view, bool, int64_t rows, int64_t columns);
+                                                       c10::string_view, bool, int64_t rows, int64_t columns,
+                                                       at::ArrayRef<double> placement);
 
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sample_backward(
     const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities, const Tensor& features,
     const Tensor& camera, int64_t width, int64_t height, bool antialiasing, double near, double scale_modifier,
-    c10::string_view, bool, int64_t rows, int64_t columns, at::TensorList saved, const Tensor& map, const Tensor& g_map,
-    bool feature_geometry);
+    c10::string_view, bool, int64_t rows, int64_t columns, at::ArrayRef<double> placement, at::TensorList saved,
+    const Tensor& map, const Tensor& g_map, bool feature_geometry);
 
 std::tuple<Tensor, Tensor> ssim_forward(const Tensor& image, const Tensor& target, bool want_gradient);
 Tensor ssim_backward(const Tensor& image, const Tensor& target, const Tensor& partials, const Tensor& gradient);

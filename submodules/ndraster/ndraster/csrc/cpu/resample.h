@@ -1,20 +1,20 @@
-// Bilinear resampling with align_corners, one axis at a time, as torch's interpolate computes it.
+// Which sources all outputs of one axis read.
 #pragma once
 #include <algorithm>
 #include <vector>
 
 #include "kernels.h"
+#include "shared/resample.h"
 
 namespace ndr::cpu {
 
 // The sources among `in` of each of `out` outputs.
-inline std::vector<Lerp> align_corners(int64_t in, int64_t out) {
-    const float scale = out > 1 ? (float)(in - 1) / (out - 1) : 0.0f;
+inline std::vector<Lerp> lerps_of(Axis axis, int64_t in, int64_t out) {
     std::vector<Lerp> lerps(out);
     for (int64_t i = 0; i < out; i++) {
-        const float source = scale * i;
-        const int low = std::min((int)source, (int)in - 1);
-        lerps[i] = {low, std::min(low + 1, (int)in - 1), std::min(std::max(source - low, 0.0f), 1.0f)};
+        const float source = axis.at((int)i, (int)in);
+        const int low = (int)source;
+        lerps[i] = {low, std::min(low + 1, (int)in - 1), source - low};
     }
     return lerps;
 }

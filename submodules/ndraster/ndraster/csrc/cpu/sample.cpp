@@ -24,9 +24,9 @@ struct Sampling {
     std::vector<Lerp> columns, rows;
     Grid grid;
 
-    Sampling(const Camera& camera, int64_t map_rows, int64_t map_columns)
-        : columns(align_corners(camera.width, map_columns)),
-          rows(align_corners(camera.height, map_rows)),
+    Sampling(const Camera& camera, int64_t map_rows, int64_t map_columns, at::ArrayRef<double> placement)
+        : columns(lerps_of({(float)placement[0], (float)placement[1]}, camera.width, map_columns)),
+          rows(lerps_of({(float)placement[2], (float)placement[3]}, camera.height, map_rows)),
           grid(sources(columns, camera.width), sources(rows, camera.height)) {}
 
     SampleTask task(const Lists& lists, const Camera& camera, int cell) const {
@@ -43,11 +43,12 @@ std::tuple<Tensor, std::vector<Tensor>> sample_forward(const Tensor& means, cons
                                                        const Tensor& opacities, const Tensor& features,
                                                        const Tensor& camera, int64_t width, int64_t height,
                                                        bool antialiasing, double near, double scale_modifier,
-                                                       c10::string_view, bool, int64_t rows, int64_t columns) {
+                                                       c10::string_view, bool, int64_t rows, int64_t columns,
+                                                       at::ArrayRef<double> placement) {
     const Camera view_camera = make_camera(camera, width, height, 0, antialiasing, near, scale_modifier);
     const Parameters p = {means, quats, scales, opacities, std::nullopt, std::nullopt, features, view_camera};
     check(p);
-    const Sampling sampling(p.camera, rows, columns);
+    const Sampling sampling(p.camera, rows, columns, placement);
     const ListTensors made = build_lists(p, sampling.grid);
     const Lists lists = view(made.splats, made.ids, made.ranges);
     const Tensor map = large_empty({p.feature_width(), rows, columns}, means.options());
@@ -62,12 +63,12 @@ std::tuple<Tensor, std::vector<Tensor>> sample_forward(const Tensor& means, cons
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sample_backward(
     const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities, const Tensor& features,
     const Tensor& camera, int64_t width, int64_t height, bool antialiasing, double near, double scale_modifier,
-    c10::string_view, bool, int64_t rows, int64_t columns, at::TensorList saved, const Tensor&, const Tensor& g_map,
+    c10::string_view, bool, int64_t rows, int64_t columns, at::ArrayRef<double> placement, at::TensorList saved, const Tensor&, const Tensor& g_map,
     bool feature_geometry) {
     const Camera view_camera = make_camera(camera, width, height, 0, antialiasing, near, scale_modifier);
     const Parameters p = {means, quats, scales, opacities, std::nullopt, std::nullopt, features, view_camera};
     check(p), check(g_map, "the map's gradient");
-    const Sampling sampling(p.camera, rows, columns);
+    const Sampling sampling(p.camera, rows, columns, placement);
     const Lists lists = view(saved[0], saved[1], saved[2]);
     const SampleImages images = {features.data_ptr<float>(), p.feature_width(), nullptr, g_map.data_ptr<float>()};
     const Gradients out = make_gradients(p);

@@ -25,8 +25,8 @@ struct Candidate {
         const float det = s.conic_xx * s.conic_yy - s.conic_xy * s.conic_xy;
         const float half_x = sqrtf(s.reach2 * s.conic_yy / det), half_y = sqrtf(s.reach2 * s.conic_xx / det);
         int x1, y1;
-        grid.tiles_between(s.x - half_x, s.x + half_x, grid.pitch_x, grid.tiles_x(), x0, x1);
-        grid.tiles_between(s.y - half_y, s.y + half_y, grid.pitch_y, grid.tiles_y(), y0, y1);
+        grid.tiles_between(s.x - half_x, s.x + half_x, grid.across, grid.width, grid.tiles_x(), x0, x1);
+        grid.tiles_between(s.y - half_y, s.y + half_y, grid.down, grid.height, grid.tiles_y(), y0, y1);
         width = max(x1 - x0, 1), area = max(x1 - x0, 0) * max(y1 - y0, 0);
     }
 

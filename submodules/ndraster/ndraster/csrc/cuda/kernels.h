@@ -8,6 +8,7 @@
 
 #include "cuda/camera_ref.cuh"
 #include "shared/camera.h"
+#include "shared/resample.h"
 
 namespace ndr {
 
@@ -38,19 +39,15 @@ struct Slots {
     const int* positions;  // [M] the first index of `values` for each
 };
 
-// What is handed back to Gaussians: a gradient per pixel, or a smaller map that is bilinearly enlarged (align_corners).
+// What is handed back to Gaussians: a gradient per pixel, or a smaller map that pixels read bilinearly.
 struct GradientMap {
     const float* values;     // [rows, columns, width]
     int width;               // channels
-    int rows, columns;
-    float pitch_x, pitch_y;  // columns and rows from pixel to pixel; 0: the map has the size of the image
+    int rows, columns;       // 0: the map has the size of the image
+    Axis across, down;       // which column and row a pixel reads
 
-    static GradientMap of_pixels(const float* values, int width) { return {values, width, 0, 0, 0, 0}; }
-    static GradientMap enlarged(const float* values, int width, int rows, int columns, int image_width, int image_height) {
-        // never 0, so that a map of one row is told from one of all pixels
-        const auto pitch = [](int cells, int size) { return size > 1 ? fmaxf(float(cells - 1) / (size - 1), 1e-12f) : 1e-12f; };
-        return {values, width, rows, columns, pitch(columns, image_width), pitch(rows, image_height)};
-    }
+    static GradientMap of_pixels(const float* values, int width) { return {values, width, 0, 0, {}, {}}; }
+    bool is_read() const { return rows > 0; }
 };
 
 // Where dF goes: [N, stride] added to; or with slots [M, stride] for one slice of channels, zeroed before.
@@ -71,38 +68,35 @@ struct PixelBox {         // px
     int x, y, width, height;
 };
 
-// What the lists are of: the pixels of an image, or the samples of a smaller map that bilinearly reads the image
-// (align_corners: sample i is at pitch * i). A tile holds 16x16 of them.
+// What the lists are of: the pixels of an image, or the samples of a smaller map that bilinearly reads the image.
+// A tile holds 16x16 of them.
 struct TileGrid {
     int columns, rows;         // samples
     int width, height;         // px of the image
-    float pitch_x, pitch_y;    // px from sample to sample
+    Axis across, down;         // which pixel a sample reads
     bool bilinear;             // false: samples are the pixels
 
-    static TileGrid of_pixels(int width, int height) { return {width, height, width, height, 1, 1, false}; }
-    static TileGrid of_samples(int columns, int rows, int width, int height) {
-        const auto pitch = [](int samples, int size) { return samples > 1 ? float(size - 1) / (samples - 1) : 0.0f; };
-        return {columns, rows, width, height, pitch(columns, width), pitch(rows, height), true};
-    }
+    static TileGrid of_pixels(int width, int height) { return {width, height, width, height, {0, 1}, {0, 1}, false}; }
     NDR_HD int tiles_x() const { return (columns + 15) / 16; }
     NDR_HD int tiles_y() const { return (rows + 15) / 16; }
     // The pixels that `across` x `down` samples from (column, row) read.
     NDR_HD PixelBox box(int column, int row, int across, int down) const {
-        const int x0 = first(column, pitch_x), x1 = last(column, across, columns, pitch_x, width);
-        const int y0 = first(row, pitch_y), y1 = last(row, down, rows, pitch_y, height);
+        const int x0 = int(this->across.at(column, width)), x1 = last(column, across, columns, this->across, width);
+        const int y0 = int(this->down.at(row, height)), y1 = last(row, down, rows, this->down, height);
         return {x0, y0, x1 - x0 + 1, y1 - y0 + 1};
     }
-    // Tiles [from, to) that may read pixels between two positions (px).
-    NDR_HD void tiles_between(float low, float high, float pitch, int tiles, int& from, int& to) const {
-        const float size = 16 * (pitch > 1e-6f ? pitch : 1e-6f);
-        const float before = bilinear ? 1.5f + 15 * pitch : 0, after = bilinear ? 1 : 0;
-        from = within((low - before) / size, tiles), to = within((high + after) / size + 1, tiles);
+    // Tiles [from, to) along an axis of `pixels` that may read between two positions (px).
+    NDR_HD void tiles_between(float low, float high, Axis axis, int pixels, int tiles, int& from, int& to) const {
+        const float size = 16 * (axis.step > 1e-6f ? axis.step : 1e-6f);
+        const float before = bilinear ? 1.5f + 15 * axis.step : 0, after = bilinear ? 1 : 0;
+        from = within((low - axis.start - before) / size, tiles), to = within((high - axis.start + after) / size + 1, tiles);
+        if (bilinear && low < 2) from = 0;               // samples outside the image read its border
+        if (bilinear && high > pixels - 2) to = tiles;
     }
 
   private:
-    NDR_HD int first(int i, float pitch) const { return int(pitch * i); }
-    NDR_HD int last(int i, int count, int samples, float pitch, int size) const {
-        const int end = i + count - 1 < samples - 1 ? i + count - 1 : samples - 1, x = int(pitch * end) + bilinear;
+    NDR_HD int last(int i, int count, int samples, Axis axis, int size) const {
+        const int end = i + count - 1 < samples - 1 ? i + count - 1 : samples - 1, x = int(axis.at(end, size)) + bilinear;
         return x < size - 1 ? x : size - 1;
     }
     NDR_HD static int within(float tile, int tiles) {

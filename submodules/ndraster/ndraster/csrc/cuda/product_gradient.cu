@@ -67,8 +67,8 @@ template <bool ENLARGED>
 __device__ float4 read_gradient(const GradientMap& map, const PixelQuad& quad, int image_width, int m, int channel) {
     if constexpr (!ENLARGED) return quad.read(map.values, m, channel);
     if (m >= quad.room) return {0, 0, 0, 0};
-    const float x = map.pitch_x * (quad.at % image_width + m), y = map.pitch_y * (quad.at / image_width);
-    const int x0 = min(int(x), map.columns - 1), y0 = min(int(y), map.rows - 1);
+    const float x = map.across.at(quad.at % image_width + m, map.columns), y = map.down.at(quad.at / image_width, map.rows);
+    const int x0 = int(x), y0 = int(y);
     const int x1 = min(x0 + 1, map.columns - 1), y1 = min(y0 + 1, map.rows - 1);
     const float fx = x - x0, fy = y - y0;
     float4 sum = {0, 0, 0, 0};
@@ -228,7 +228,7 @@ void launch(const TileLists& lists, const Weights& weights, const GradientMap& m
     constexpr int BYTES = sizeof(GradientStage<SLICE, PARTS>);
     constexpr int PER_BLOCK = 4;  // slices: fewer fills of the weights, still blocks enough
     const int per_block = std::min(slices, PER_BLOCK), groups = (slices + per_block - 1) / per_block;
-    const auto kernel = map.pitch_x > 0 ? gradient_kernel<SLICE, PARTS, true> : gradient_kernel<SLICE, PARTS, false>;
+    const auto kernel = map.is_read() ? gradient_kernel<SLICE, PARTS, true> : gradient_kernel<SLICE, PARTS, false>;
     C10_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES));
     kernel<<<lists.tiles_x * lists.tiles_y * groups, TILE_PIXELS, BYTES, stream>>>(lists, weights, map, kept, target, groups,
                                                                                  per_block, first_slice);

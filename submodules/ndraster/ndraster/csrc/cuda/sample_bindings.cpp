@@ -15,6 +15,12 @@
 namespace ndr {
 namespace {
 
+Axis axis(at::ArrayRef<double> placement, int i) { return {float(placement[2 * i]), float(placement[2 * i + 1])}; }
+
+TileGrid sample_grid(int64_t rows, int64_t columns, int64_t width, int64_t height, at::ArrayRef<double> placement) {
+    return {int(columns), int(rows), int(width), int(height), axis(placement, 0), axis(placement, 1), true};
+}
+
 struct Geometry {
     const Tensor &means, &quats, &scales, &opacities;
 };
@@ -35,11 +41,11 @@ struct View {
 std::tuple<Tensor, std::vector<Tensor>> sample_forward(
     const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities, const Tensor& features,
     const Tensor& camera_numbers, int64_t width, int64_t height, bool antialiasing, double near, double scale_modifier,
-    c10::string_view precision, bool, int64_t rows, int64_t columns) {
+    c10::string_view precision, bool, int64_t rows, int64_t columns, at::ArrayRef<double> placement) {
     const c10::cuda::CUDAGuard guard(means.device());
     const cudaStream_t stream = c10::cuda::getCurrentCUDAStream().stream();
     const CameraRef camera = camera_ref(camera_numbers, width, height, 0, antialiasing, near, scale_modifier);
-    const TileGrid grid = TileGrid::of_samples(int(columns), int(rows), int(width), int(height));
+    const TileGrid grid = sample_grid(rows, columns, width, height, placement);
     const View view({means, quats, scales, opacities}, camera, grid, stream);
     const bool exact = precision == "fp32" || !use_tensor_cores();
     const WeightTensors weights = WeightTensors::make(view.projected.ids.size(0), view.tiles, true, exact, means.options());
@@ -53,12 +59,13 @@ using Five = std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor>;
 
 Five sample_backward(const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities,
                      const Tensor& features, const Tensor&, int64_t width, int64_t height, bool, double, double,
-                     c10::string_view, bool deterministic, int64_t rows, int64_t columns, at::TensorList saved,
+                     c10::string_view, bool deterministic, int64_t rows, int64_t columns,
+                     at::ArrayRef<double> placement, at::TensorList saved,
                      const Tensor&, const Tensor& g_map, bool feature_geometry) {
     TORCH_CHECK(!feature_geometry, "sample_backward has no gradient to the geometry; render at the size of the image");
     const c10::cuda::CUDAGuard guard(means.device());
     const cudaStream_t stream = c10::cuda::getCurrentCUDAStream().stream();
-    const TileGrid grid = TileGrid::of_samples(int(columns), int(rows), int(width), int(height));
+    const TileGrid grid = sample_grid(rows, columns, width, height, placement);
     const TileLists lists = make_lists(grid, saved[0], saved[1], saved[2]);
     const Weights weights = WeightTensors{saved[3], {saved[4], saved[5]}}.view();
     const FeatureGradient gradient(lists, weights, saved[1], features, PackedTensors{}, pixels_first(g_map),
@@ -68,7 +75,7 @@ Five sample_backward(const Tensor& means, const Tensor& quats, const Tensor& sca
 
 void lift(const Tensor& means, const Tensor& quats, const Tensor& scales, const Tensor& opacities,
           const Tensor& camera_numbers, int64_t width, int64_t height, bool antialiasing, double near,
-          double scale_modifier, const Tensor& teacher, Tensor& sums, Tensor& weight_sums) {
+          double scale_modifier, const Tensor& teacher, at::ArrayRef<double> placement, Tensor& sums, Tensor& weight_sums) {
     TORCH_CHECK(use_tensor_cores(), "lift needs a GPU of compute capability 8.0 or more");
     const c10::cuda::CUDAGuard guard(means.device());
     const cudaStream_t stream = c10::cuda::getCurrentCUDAStream().stream();
@@ -86,8 +93,8 @@ void lift(const Tensor& means, const Tensor& quats, const Tensor& scales, const 
     const bool direct = channels % 4 == 0;  // rows of 16-byte pieces
     Tensor added = direct ? sums : at::zeros({sums.size(0), (channels + 3) / 4 * 4}, floats);
     launch_gradient(view.lists, weights.view(),
-                    GradientMap::enlarged(rows.const_data_ptr<float>(), channels, int(teacher.size(1)), int(teacher.size(2)),
-                                          int(width), int(height)),
+                    {rows.const_data_ptr<float>(), channels, int(teacher.size(1)), int(teacher.size(2)),
+                     axis(placement, 0), axis(placement, 1)},
                     {}, {added.data_ptr<float>(), int(added.size(1)), false, 0}, stream);
     if (!direct) sums.add_(added.narrow(1, 0, channels));
     launch_sum_weights(view.lists, weights.view(), weight_sums.data_ptr<float>(), stream);

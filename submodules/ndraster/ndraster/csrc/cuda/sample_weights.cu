@@ -8,11 +8,11 @@ namespace {
 
 constexpr int TAPS = 4;
 
-// The pixels that a sample reads, as torch's bilinear resize with align_corners does.
+// The pixels that a sample reads.
 struct SampleTaps {
     float x[2], y[2], share[TAPS];  // pixel centres; share of (x0 y0), (x1 y0), (x0 y1), (x1 y1)
     __device__ SampleTaps(const TileGrid& grid, int column, int row) {
-        const float real_x = grid.pitch_x * column, real_y = grid.pitch_y * row;
+        const float real_x = grid.across.at(column, grid.width), real_y = grid.down.at(row, grid.height);
         const int x0 = int(real_x), y0 = int(real_y);
         const float fx = real_x - x0, fy = real_y - y0;
         x[0] = x0 + 0.5f, x[1] = min(x0 + 1, grid.width - 1) + 0.5f;

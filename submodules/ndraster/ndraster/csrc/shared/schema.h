@@ -41,15 +41,16 @@
 #define NDR_GEOMETRY "Tensor means, Tensor quats, Tensor scales, Tensor opacities"
 
 // Adds one view: sums [N,C] += sum over pixels of w t, weights [N] += sum of w, where t is the teacher's map [C,h,w]
-// bilinearly enlarged to the image (align_corners).
+// read bilinearly: pixel (i, j) reads cell (start_x + step_x j, start_y + step_y i), placement being these four numbers.
 #define NDR_LIFT_SCHEMA                                                                                            \
     "lift(" NDR_GEOMETRY ", Tensor camera, int width, int height, bool antialiasing, float near, float scale_modifier, " \
-    "Tensor teacher, Tensor(a!) sums, Tensor(b!) weights) -> ()"
+    "Tensor teacher, float[] placement, Tensor(a!) sums, Tensor(b!) weights) -> ()"
 
-// The feature map [D, rows, columns] that a bilinear resize (align_corners) of the map at image size would give.
+// The feature map [D, rows, columns] that bilinearly reads the map at image size: cell (i, j) reads pixel
+// (start_x + step_x j, start_y + step_y i), 0 being the centre of the first pixel; placement is these four numbers.
 #define NDR_SAMPLE_SETTINGS                                                                                        \
     "Tensor camera, int width, int height, bool antialiasing, float near, float scale_modifier, str precision, "   \
-    "bool deterministic, int rows, int columns"
+    "bool deterministic, int rows, int columns, float[] placement"
 #define NDR_SAMPLE_FORWARD_SCHEMA \
     "sample_forward(" NDR_GEOMETRY ", Tensor features, " NDR_SAMPLE_SETTINGS ") -> (Tensor, Tensor[])"
 
