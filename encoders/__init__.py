@@ -103,9 +103,11 @@ def existing_features(
 ) -> Iterator[FeatureMaps]:
     """The maps that are there already, in the places where `open_features` would look; nothing is computed."""
     source, folder = Path(source_path), Path(cache_dir) if cache_dir else None
-    places = _places(source, foundation_model, folder, fallback_dir)
-    if folder is None and foundation_model in LEGACY_FOLDERS:
-        places.insert(0, source / LEGACY_FOLDERS[foundation_model])
+    known = teachers.discover("encoders")
+    name = known.get(foundation_model).name if foundation_model in known else foundation_model
+    places = _places(source, name, folder, fallback_dir)
+    if folder is None and name in LEGACY_FOLDERS:
+        places.insert(0, source / LEGACY_FOLDERS[name])
     return (maps for place in places if (maps := open_folder(place)) is not None)
 
 

@@ -1,6 +1,7 @@
 """Make the feature maps of a scene: python -m encoders -f TEACHER -s DATA.
 
     python -m encoders -f classical -s data/fox
+    python -m encoders -f label -s data/fox --label_src "car,building,tree"
     python -m encoders -f lseg -s data/fox --weights demo_e200.ckpt --pca 64
     torchrun --nproc_per_node 8 -m encoders -f dinov2 -s data/fox --set model=vitb14
 
@@ -18,10 +19,22 @@ from typing import Annotated, Any
 import torch
 import tyro
 
-from encoders import LEGACY_FOLDERS, build_cache, find_cache_folder, make_teacher, scene_images, teachers
+from encoders import (
+    LEGACY_FOLDERS,
+    TeacherRecord,
+    build_cache,
+    find_cache_folder,
+    make_teacher,
+    open_features,
+    scene_images,
+    teachers,
+)
+from encoders.ade20k import read_label_set
 from encoders.base import find_images
 from encoders.cache import CacheFolder
+from encoders.label import label_maps_from_features, write_label_maps
 from encoders.network import NetworkTeacher, Runtime
+from encoders.text import encode_prompts, open_text_encoder
 from utils.errors import UserError
 from utils.files import save_torch
 from utils.progress import say
@@ -46,6 +59,10 @@ class EncoderOptions:
     """Option of the teacher as NAME=VALUE, e.g. model=vitb14; may be repeated."""
     pca: int = 0
     """Store maps in so many leading directions of the scene; 0 = all channels."""
+    label_src: str = ""
+    """-f label only: class names, a,b,c or a file of them; empty = the 150 of ADE20K."""
+    label_teacher: str = "lseg"
+    """-f label only: the teacher whose words and maps decide the classes."""
     export: str = ""
     """Folder that also gets one <stem>_fmap_CxHxW.pt per picture, the layout of Feature 3DGS."""
     runtime: tyro.conf.OmitArgPrefixes[Runtime] = field(default_factory=Runtime)
@@ -57,6 +74,29 @@ def main() -> None:
     source = Path(chosen.source_path)
     if not source.is_dir():
         raise UserError(f"{source} is not a folder; expected a data set; check -s")
+    if chosen.foundation_model == "label":
+        make_label_maps(chosen)
+    else:
+        make_feature_maps(chosen)
+
+
+def make_label_maps(chosen: EncoderOptions) -> None:
+    """Class ids of all pictures: the word that is nearest to the teacher's feature."""
+    names = read_label_set(chosen.label_src)
+    options = teacher_options(chosen)
+    pictures = find_images(Path(chosen.source_path), chosen.images)
+    maps = open_features(chosen.source_path, chosen.label_teacher, "", pictures, options=options)
+    dim = maps.dim if maps.basis is None else maps.basis.shape[0]
+    words = open_text_encoder(TeacherRecord(chosen.label_teacher, dim, maps.record_options), chosen.weights)
+    folder = find_cache_folder(Path(chosen.source_path), "label", chosen.feature_cache)
+    write_label_maps(folder, label_maps_from_features(maps, encode_prompts(words, names)), names)
+    say(f"labels: {len(maps.names)} maps of {len(names)} classes in {folder}")
+    say(next_command(chosen))
+
+
+def make_feature_maps(chosen: EncoderOptions) -> None:
+    """The maps of a teacher, and their export."""
+    source = Path(chosen.source_path)
     teacher = make_teacher(chosen.foundation_model, teacher_options(chosen))
     if isinstance(teacher, NetworkTeacher):
         teacher.runtime = local_runtime(chosen.runtime)

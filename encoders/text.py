@@ -67,6 +67,11 @@ def encode_prompts(encoder: TextEncoder, prompts: Sequence[str], templates: Sequ
     return F.normalize(rows.reshape(len(words), len(templates), -1).mean(1), dim=1)
 
 
+def nearest_words(features: Tensor, words: Tensor) -> Tensor:
+    """Index [h, w] of the unit row [K, C] that has the largest cosine with each pixel of a map [C, h, w]."""
+    return torch.einsum("kc,chw->khw", words.to(features), features).argmax(0)
+
+
 def relevance(similarity: Tensor, positives: int, temperature: float) -> Tensor:
     """[..., positives] from cosines [..., positives + negatives]: how much rather each positive than any negative.
 

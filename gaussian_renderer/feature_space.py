@@ -1,11 +1,14 @@
-"""Cosines in the teacher's space at the cost of the splatted width, with or without a decoder between the two."""
+"""Inner products and cosines in the teacher's space at the cost of the splatted width, with or without a decoder."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gaussian_renderer.feature_decoder import LinearDecoder
+
+EPS = 1e-12
 
 
 def comparable_rows(features: Tensor, decoder: LinearDecoder | None) -> Tensor:
@@ -16,15 +19,25 @@ def comparable_rows(features: Tensor, decoder: LinearDecoder | None) -> Tensor:
     return torch.cat([features, ones], dim=1) @ decoder.metric_root().T
 
 
-def comparable_queries(queries: Tensor, decoder: LinearDecoder | None) -> Tensor:
-    """Queries [K, C] of the teacher's space as [K, D] or [K, D + 1]: rows . these = decoded features . queries.
-
-    They may be shorter than the originals (by what the decoder cannot reach): for cosines divide by the rows' and the
-    original queries' lengths.
-    """
+def inner_products(
+    features: Tensor,  # [N, D]
+    decoder: LinearDecoder | None,
+    queries: Tensor,  # [K, C] in the teacher's space
+) -> Tensor:
+    """[N, K]: (W f + b) . q = f . (W^T q) + b . q."""
     if decoder is None:
-        return queries
-    affine = torch.cat([decoder.linear.weight, decoder.linear.bias[:, None]], dim=1)  # [C, D + 1]
-    root = decoder.metric_root().double()
-    projected = queries.to(affine).double() @ affine.double()
-    return (projected @ torch.linalg.pinv(root, hermitian=True)).to(affine.dtype)
+        return features @ queries.to(features).T
+    queries = queries.to(decoder.linear.weight)
+    return F.linear(features, queries @ decoder.linear.weight, queries @ decoder.linear.bias)
+
+
+@torch.no_grad()
+def word_cosines(
+    features: Tensor,  # [N, D]
+    decoder: LinearDecoder | None,
+    words: Tensor,  # [K, C] in the teacher's space
+) -> Tensor:
+    """Cosine [N, K] of each Gaussian's decoded feature with each word; zeros for a Gaussian that was never seen."""
+    lengths = comparable_rows(features, decoder).norm(dim=1, keepdim=True) * words.norm(dim=1).to(features)
+    seen = (features != 0).any(1, keepdim=True)
+    return inner_products(features, decoder, words) / lengths.clamp_min(EPS) * seen

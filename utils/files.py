@@ -19,6 +19,16 @@ from utils.errors import UserError
 STALE_TEMP_SEC = 3600.0
 
 
+def _usual_mode() -> int:
+    """Permissions that `open` gives a new file."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+USUAL_MODE = _usual_mode()  # asked once: the mask cannot be read without changing it
+
+
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """Yield a temporary path in the folder of `path`; on success it replaces `path`, on failure it is removed.
@@ -31,6 +41,7 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     temp = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}")
     try:
         yield temp
+        os.chmod(temp, USUAL_MODE)  # some writers make private files
         os.replace(temp, path)
     except BaseException:
         temp.unlink(missing_ok=True)

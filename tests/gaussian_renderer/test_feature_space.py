@@ -1,29 +1,28 @@
+"""Comparisons at the latent's cost equal those of the decoded features."""
+
 from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from gaussian_renderer.feature_decoder import LinearDecoder
-from gaussian_renderer.feature_space import comparable_queries, comparable_rows
+from gaussian_renderer.feature_space import comparable_rows, inner_products, word_cosines
 
 
-@pytest.mark.parametrize("decoded", [False, True])
-def test_inner_products_and_lengths_are_those_of_decoded_features(decoded):
-    generator = torch.Generator().manual_seed(0)
-    features, queries = (
-        torch.randn(20, 4, generator=generator),
-        torch.randn(3, 9 if decoded else 4, generator=generator),
-    )
-    decoder = LinearDecoder(4, 9).requires_grad_(False) if decoded else None
-    wide = features if decoder is None else decoder(features)
-    rows, short = comparable_rows(features, decoder), comparable_queries(queries, decoder)
-    assert rows.shape[1] == (5 if decoded else 4) == short.shape[1]
-    torch.testing.assert_close(rows @ short.T, wide @ queries.T, atol=1e-4, rtol=1e-4)
-    torch.testing.assert_close(rows @ rows.T, wide @ wide.T, atol=1e-4, rtol=1e-4)
+@pytest.mark.parametrize("teacher", [None, 20, 3])
+def test_they_are_those_of_the_decoded_features(teacher):
+    torch.manual_seed(0)
+    features, decoder = torch.randn(30, 6), None if teacher is None else LinearDecoder(6, teacher).requires_grad_(False)
+    queries = torch.randn(4, teacher or 6)
+    decoded = features if decoder is None else decoder(features)
+    rows = comparable_rows(features, decoder)
+    torch.testing.assert_close(rows @ rows.T, decoded @ decoded.T, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(inner_products(features, decoder, queries), decoded @ queries.T, atol=1e-4, rtol=1e-4)
+    expected = F.cosine_similarity(decoded[:, None], queries[None], dim=2)
+    torch.testing.assert_close(word_cosines(features, decoder, queries), expected, atol=1e-4, rtol=0)
 
 
-def test_a_decoder_of_fewer_directions_than_it_has_inputs():
-    decoder = LinearDecoder(4, 2).requires_grad_(False)
-    features, queries = torch.randn(6, 4), torch.randn(3, 2)
-    found = comparable_rows(features, decoder) @ comparable_queries(queries, decoder).T
-    torch.testing.assert_close(found, decoder(features) @ queries.T, atol=1e-3, rtol=1e-3)
+@pytest.mark.parametrize("decoder", [None, LinearDecoder(6, 6)])
+def test_a_gaussian_without_features_is_like_nothing(decoder):
+    assert not word_cosines(torch.zeros(2, 6), decoder, torch.eye(6)).any()

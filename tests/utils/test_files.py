@@ -136,3 +136,10 @@ def test_missing_files_are_os_errors(tmp_path):
     for reader in (load_torch, read_json):
         with pytest.raises(FileNotFoundError):
             reader(tmp_path / "none")
+
+
+def test_files_of_private_writers_get_the_usual_permissions(tmp_path):
+    (tmp_path / "usual").touch()
+    with atomic_path(tmp_path / "a") as temp:
+        temp.touch(mode=0o600)
+    assert (tmp_path / "a").stat().st_mode == (tmp_path / "usual").stat().st_mode

@@ -11,8 +11,6 @@
 #include "cuda/kernels.h"
 #include "cuda/projection_path.h"
 #include "cuda/make_camera_ref.h"
-#include "shared/constants.h"
-#include "shared/projection.h"
 #include "shared/schema.h"
 
 namespace ndr {

@@ -2,9 +2,7 @@
 // tile. The second sort moves few bits, and depth never travels with the pairs. Nothing here waits for the device.
 #include <climits>
 
-#include <cub/cub.cuh>
-
-#include "cuda/common.cuh"
+#include "cuda/sorting.cuh"
 
 namespace ndr {
 namespace {
@@ -163,18 +161,6 @@ emit_kernel(const Splat* splats, const int* order, const int* inclusive, const T
         tile_keys[slot] = Key(grid.tiles_x() * grid.tiles_y()), ids[slot] = 0;
 }
 
-// First of the sorted keys that is not below `key`.
-template <typename Key>
-__device__ int lower_bound(const Key* keys, int count, int key) {
-    int low = 0;
-    while (count > 0) {
-        const int half = count / 2;
-        const bool below = int(keys[low + half]) < key;
-        low = below ? low + half + 1 : low, count = below ? count - half - 1 : half;
-    }
-    return low;
-}
-
 template <typename Key>
 __global__ void range_kernel(const Key* tile_keys, const int* total, int capacity, int tiles, int2* ranges) {
     const int tile = blockIdx.x * blockDim.x + threadIdx.x;
@@ -186,16 +172,6 @@ __global__ void range_kernel(const Key* tile_keys, const int* total, int capacit
 struct SaturatingSum {
     __device__ int operator()(int a, int b) const { return int(min(unsigned(a) + unsigned(b), unsigned(INT_MAX))); }
 };
-
-template <typename Key>
-void sort_pairs(const Key* keys, Key* sorted_keys, const int* values, int* sorted, int count, int bits,
-                cudaStream_t stream) {
-    size_t bytes = 0;
-    C10_CUDA_CHECK(cub::DeviceRadixSort::SortPairs(nullptr, bytes, keys, sorted_keys, values, sorted, count, 0, bits, stream));
-    const Scratch scratch(bytes);
-    C10_CUDA_CHECK(cub::DeviceRadixSort::SortPairs(scratch.as<void>(), bytes, keys, sorted_keys, values, sorted,
-                                                  count, 0, bits, stream));
-}
 
 void running_sums(const int* counts, int* sums, int count, cudaStream_t stream) {
     size_t bytes = 0;

@@ -1,0 +1,211 @@
+"""Words and clicks against exact labels, on the procedural scene: python benchmarks/semantic.py
+
+The teacher is the true label map in the vectors of a random but fixed text encoder, 512 wide (`oracle_words`): clean,
+or noisy, where in every picture each label has a chance of 15 % to be taken for another one. The Gaussians are trained
+once in colour; features are then lifted or trained on them, 512, 128 or 64 wide (narrower ones with a linear decoder),
+and as classes (Label-3DGS). Measured on views never trained on: the mean IoU over the objects of one text query each,
+and of one click each, at the automatic threshold; for the label field the share of right pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.results_io import Figure, write_results
+from utils.files import read_json, read_jsonl
+from utils.image_io import read_image
+from utils.metrics import iou
+from utils.progress import say
+
+ROOT = Path(__file__).resolve().parents[1]
+CHANNELS = 512
+FLIPS = {"clean": 0.0, "noisy": 0.15}
+WIDTHS = (512, 128, 64)
+SMALLEST_SHARE = 0.004  # of the pixels of all pictures, below which an object is not asked for
+EPOCHS = 10  # of training features
+
+
+@dataclass(frozen=True)
+class Task:
+    """The scene and what is asked about it."""
+
+    source: Path
+    runs: Path
+    workers: int
+
+    @property
+    def labels(self) -> Path:
+        return self.source / "labels"
+
+    def read(self, stem: str) -> np.ndarray:
+        """True labels [H, W] of one picture."""
+        return read_image(self.labels / f"{stem}.png")[..., 0]
+
+    def pictures(self, held_out: bool) -> list[str]:
+        """Stems of the training or held-out pictures (every eighth, as `--eval` takes them)."""
+        stems = sorted(path.stem for path in (self.source / "images").iterdir())
+        return [stem for index, stem in enumerate(stems) if (index % 8 == 0) == held_out]
+
+
+def script(name: str, *words: object) -> None:
+    """Run one of the project's scripts quietly."""
+    subprocess.run([sys.executable, str(ROOT / name), *map(str, words), "--quiet"], check=True)
+
+
+def seconds_of(model: Path) -> float:
+    """Seconds of the training loop of a run, lifting included."""
+    return [record["seconds"] for record in read_jsonl(model / "metrics.jsonl") if "seconds" in record][-1]
+
+
+def make_scene(folder: Path, size: list[int], views: int) -> Path:
+    source = folder / "scene"
+    words = ["static", source, "--size", *size, "--views", views]
+    subprocess.run([sys.executable, str(ROOT / "examples/make_scene.py"), *map(str, words)], check=True)
+    return source
+
+
+def train_colours(task: Task, iterations: int, gaussians: int) -> Path:
+    """Gaussians without features: the PLY that all fields share."""
+    model = task.runs / "colours"
+    schedule = {"iterations": iterations, "position_lr_max_steps": iterations, "densify_from_iter": iterations // 10}
+    schedule |= {"densify_until_iter": iterations * 6 // 10, "opacity_reset_interval": 10 * iterations}
+    flags = [word for key, value in (schedule | {"max_gaussians": gaussians}).items() for word in (f"--{key}", value)]
+    script("train.py", "-s", task.source, "-m", model, "--eval", *flags, "--test_iterations", iterations)
+    return model / "point_cloud" / f"iteration_{iterations}" / "point_cloud.ply"
+
+
+def make_teacher(task: Task, name: str) -> Path:
+    """The cache of one teacher's maps."""
+    folder = task.runs / f"teacher_{name}"
+    words = ["-m", "encoders", "-f", "oracle_words", "-s", task.source, "--feature_cache", folder]
+    words += ["--set", f"dim={CHANNELS}", "--set", f"flips={FLIPS[name]}"]
+    subprocess.run([sys.executable, *map(str, words)], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+    return folder
+
+
+def train_field(task: Task, name: str, ply: Path, *flags: object) -> Path:
+    """Features or classes on the Gaussians of `ply`."""
+    model = task.runs / name
+    steps = EPOCHS * len(task.pictures(held_out=False))
+    common = ("-s", task.source, "-m", model, "--eval", "--start_ply", ply, "--freeze_geometry")
+    script("train.py", *common, "--iterations", steps, "--test_iterations", "-1", *flags)
+    return model
+
+
+def objects_of(task: Task) -> dict[str, int]:
+    """Names and ids of the objects that are large enough."""
+    names = {int(label): name for label, name in read_json(task.labels / "classes.json").items()}
+    counts = sum(np.bincount(task.read(stem).ravel(), minlength=256) for stem in task.pictures(held_out=False))
+    return {name: label for label, name in names.items() if counts[label] >= SMALLEST_SHARE * counts.sum()}
+
+
+def click_on(task: Task, label: int) -> tuple[int, int, int]:
+    """(view, column, row): the pixel farthest inside the object, in the training view that shows it largest."""
+    masks = [task.read(stem) == label for stem in task.pictures(held_out=False)]
+    view = int(np.argmax([mask.sum() for mask in masks]))
+    inside = distance_transform_edt(np.pad(masks[view], 1))[1:-1, 1:-1]
+    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+    return view, int(column), int(row)
+
+
+def held_out_iou(task: Task, model: Path, name: str, label: int) -> float:
+    """Mean over the held-out views that show the object."""
+    scores = []
+    for stem in task.pictures(held_out=True):
+        truth = task.read(stem) == label
+        if truth.any():
+            scores.append(iou(read_image(model / f"segment/{name}/masks/{stem}.png")[..., 0] > 127, truth))
+    return float(np.mean(scores))
+
+
+def query_ious(task: Task, model: Path, objects: dict[str, int]) -> dict[str, list[float]]:
+    """IoU of every object by a text query and by a click."""
+
+    def ask(case: tuple[str, str]) -> float:
+        kind, name = case
+        view, column, row = click_on(task, objects[name])
+        prompt = ("--text", name) if kind == "text" else ("--view", view, "--point", column, row)
+        script("segment.py", "-m", model, *prompt, "--name", f"{kind}_{name}", "--skip_video")
+        return held_out_iou(task, model, f"{kind}_{name}", objects[name])
+
+    cases = [(kind, name) for kind in ("text", "click") for name in objects]
+    with ThreadPoolExecutor(task.workers) as pool:
+        scores = dict(zip(cases, pool.map(ask, cases), strict=True))
+    return {kind: [scores[kind, name] for name in objects] for kind in ("text", "click")}
+
+
+def field_figures(task: Task, ply: Path, teacher: str, cache: Path, objects: dict[str, int]) -> list[Figure]:
+    """All ways and widths with one teacher."""
+    figures = []
+    for mode in ("lift", "sgd"):
+        for width in WIDTHS:
+            name = f"semantic.{mode}.d{width}.{teacher}"
+            flags = ("-f", "oracle_words", "--feature_cache", cache, "--distill", mode, "--semantic_dimension", width)
+            model = train_field(task, name, ply, *flags)
+            scores = query_ious(task, model, objects)
+            figures += [
+                Figure(f"{name}.miou", float(np.mean(scores["text"])), "IoU"),
+                Figure(f"{name}.click_miou", float(np.mean(scores["click"])), "IoU"),
+                Figure(f"{name}.seconds", seconds_of(model), "s"),
+            ]
+            worst = {kind: min(zip(values, objects, strict=True)) for kind, values in scores.items()}
+            say("  ".join(f"{figure.figure} {figure.value:.3f}" for figure in figures[-3:]) + f"  worst {worst}")
+    return figures
+
+
+def label_figures(task: Task, ply: Path) -> list[Figure]:
+    """Label-3DGS on the same Gaussians: share of right pixels, seconds, size."""
+    model = train_field(task, "label", ply, "-f", "label", "--feature_cache", task.labels)
+    script("render.py", "-m", model, "--skip_train")
+    script("metrics.py", "-m", model, "--labels", task.labels)
+    results = read_json(model / "results.json")
+    scores = next(value for key, value in results.items() if key.startswith("ours_"))
+    return [
+        Figure("label.accuracy", scores["label_accuracy"], ""),
+        Figure("label.miou", scores["label_miou"], "IoU"),
+        Figure("label.seconds", seconds_of(model), "s"),
+        Figure("label.ply", ply_size(model), "MB"),
+        Figure("label.feature512_ply", ply_size(task.runs / "semantic.sgd.d512.clean"), "MB"),
+    ]
+
+
+def ply_size(model: Path) -> float:
+    """Megabytes of the newest point cloud of a model."""
+    return max(model.glob("point_cloud/*/point_cloud.ply")).stat().st_size / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, nargs=2, default=[320, 240], help="px of the pictures")
+    parser.add_argument("--views", type=int, default=48)
+    parser.add_argument("--iterations", type=int, default=2000, help="of training the colours")
+    parser.add_argument("--gaussians", type=int, default=40_000, help="at most")
+    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="queries at a time")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temp:
+        folder = Path(temp)
+        task = Task(make_scene(folder, args.size, args.views), folder / "runs", args.workers)
+        ply = train_colours(task, args.iterations, args.gaussians)
+        objects = objects_of(task)
+        say(f"objects: {', '.join(objects)}")
+        figures = [Figure("semantic.objects", len(objects), "")]
+        for teacher in FLIPS:
+            figures += field_figures(task, ply, teacher, make_teacher(task, teacher), objects)
+        figures += label_figures(task, ply)
+    write_results("semantic", figures)
+
+
+if __name__ == "__main__":
+    main()

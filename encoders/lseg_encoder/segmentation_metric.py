@@ -1,0 +1,18 @@
+"""Agreement of rendered features with the teacher's, in classes.
+
+cd encoders/lseg_encoder
+python -u segmentation_metric.py --help
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from encoders.lseg_net.segmentation_scripts import score_features
+from utils.script import run
+
+if __name__ == "__main__":
+    run(lambda: score_features("Agreement of rendered features with the teacher's, in classes."))
