@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -26,14 +27,19 @@ from arguments import (
     parse,
     resolve_paths,
 )
-from encoders import open_features
+from encoders import FeatureMaps, open_features
+from encoders.label_maps import open_label_maps
 from scene import GaussianModel, Scene
 from scene.checkpoint import checkpoint_path, latest_checkpoint, load_checkpoint
 from scene.initialization import InitOptions, from_ply, initial_model
+from scene.scene import SIZE_OF_TEACHER
 from training import state
-from training.distillation import Distiller, DistillPlan
+from training.distillation import Distiller, DistillPlan, image_sizes
+from training.features import FeatureDistiller
+from training.frozen_trainer import FrozenTrainer
+from training.labels import LabelDistiller
 from training.lifting import lift_if_missed
-from training.options import RunOptions, check_options
+from training.options import LABEL_TEACHER, RunOptions, check_options
 from training.output_folder import say_next_commands, set_aside_earlier_run, write_run_description
 from training.trainer import Trainer
 from utils.devices import choose_device
@@ -84,9 +90,7 @@ def find_checkpoint(options: RunOptions) -> Path | None:
 def build_trainer(options: RunOptions, saved: dict | None) -> Trainer:
     """Data set, teacher, model and loop; says what was found."""
     device = choose_device(options.model.device)
-    scene = Scene.open(options.model, device)
-    scene.images.prefetch_all(scene.train)
-    distiller = build_distiller(options, scene, device)
+    scene, distiller = open_scene(options, device)
     width = distiller.width if distiller is not None else 0
     model = build_model(options, scene, width, device) if saved is None else restored_model(saved, width, device)
     features = f", features {width} wide" if width else ""
@@ -96,16 +100,50 @@ def build_trainer(options: RunOptions, saved: dict | None) -> Trainer:
     if not options.train.resume:
         starts = (options.train.start_checkpoint, options.train.start_ply)
         set_aside_earlier_run(Path(options.model.model_path), starts)
-    write_run_description(options, scene, model)
+    write_run_description(options, scene, model, distiller)
+    if options.train.freeze_geometry:
+        return FrozenTrainer(options, scene, model, distiller)
     return Trainer(options, scene, model, distiller)
 
 
+def open_scene(options: RunOptions, device: torch.device) -> tuple[Scene, Distiller | None]:
+    """The data set and the teacher, which with -r 0 decides the size of the images."""
+    by_teacher = options.model.resolution == SIZE_OF_TEACHER
+    scene = Scene.open(replace(options.model, resolution=1) if by_teacher else options.model, device)
+    distiller = build_distiller(options, scene, device)
+    if by_teacher:
+        sizes = image_sizes(distiller, (*scene.train, *scene.test))
+        scene = scene.resized(sizes, options.model.data_device)
+    if not options.train.freeze_geometry:
+        scene.images.prefetch_all(scene.train)
+    return scene, distiller
+
+
 def build_distiller(options: RunOptions, scene: Scene, device: torch.device) -> Distiller | None:
-    """The feature loss of `-f`, or None without a teacher."""
+    """What `-f` asks of the Gaussians, or None without a teacher."""
     semantic = options.semantic
     if not semantic.foundation_model:
         return None
-    maps = open_features(
+    plan = DistillPlan.from_options(semantic, options.optimization.iterations)
+    if options.train.freeze_geometry:
+        plan = DistillPlan.at_once(semantic)
+    if semantic.foundation_model == LABEL_TEACHER:
+        names = [camera.image_name for camera in scene.train]
+        maps = open_label_maps(options.model.source_path, semantic.feature_cache, names)
+        distiller = LabelDistiller(maps, semantic, plan, device)
+    else:
+        distiller = FeatureDistiller(open_maps(options, scene), semantic, plan, device)
+    missing = distiller.check_coverage(scene.train)
+    if missing:
+        use = "are not used" if options.train.freeze_geometry else "train the colours only"
+        warn(f"{missing} of {len(scene.train)} training images have no teacher map; they {use}")
+    return distiller
+
+
+def open_maps(options: RunOptions, scene: Scene) -> FeatureMaps:
+    """The teacher's maps of all images of the scene; made if it is one of our teachers and they are not there."""
+    semantic = options.semantic
+    return open_features(
         options.model.source_path,
         semantic.foundation_model,
         semantic.feature_cache,
@@ -113,18 +151,13 @@ def build_distiller(options: RunOptions, scene: Scene, device: torch.device) -> 
         fallback_dir=options.model.model_path,
         train_names=[camera.image_name for camera in scene.train],
     )
-    plan = DistillPlan.from_options(semantic, options.optimization.iterations)
-    distiller = Distiller(maps, semantic, plan, device)
-    missing = distiller.check_coverage(scene.train)
-    if missing:
-        warn(f"{missing} of {len(scene.train)} training images have no teacher map; they train the colours only")
-    return distiller
 
 
 def build_model(options: RunOptions, scene: Scene, width: int, device: torch.device) -> GaussianModel:
     """The Gaussians to start from: a PLY file, the data set's points, or random ones."""
     if options.train.start_ply:
-        return from_ply(options.train.start_ply, options.model.sh_degree, width, device)
+        degree = None if options.train.freeze_geometry else options.model.sh_degree
+        return from_ply(options.train.start_ply, degree, width, device)
     train, model = options.train, options.model
     init = InitOptions(train.init, train.init_count, model.sh_degree, feature_dim=width, seed=model.seed)
     return initial_model(scene.info, init, device)

@@ -3,7 +3,7 @@
 from arguments.cli import OptionError, flag_names, merge_saved, parse
 from arguments.config_file import load_config, resolve_paths, save_config
 from arguments.params import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
-from arguments.script_params import MetricsParams, RenderParams, SegmentParams
+from arguments.script_params import MetricsParams, RenderParams, SegmentParams, VideoParams
 
 __all__ = [
     "MetricsParams",
@@ -15,6 +15,7 @@ __all__ = [
     "SegmentParams",
     "SemanticParams",
     "TrainParams",
+    "VideoParams",
     "flag_names",
     "load_config",
     "merge_saved",

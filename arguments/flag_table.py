@@ -10,13 +10,14 @@ from typing import Any
 
 from arguments.cli import flag_names
 from arguments.params import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
-from arguments.script_params import MetricsParams, RenderParams, SegmentParams
+from arguments.script_params import MetricsParams, RenderParams, SegmentParams, VideoParams
 
 SCRIPT_GROUPS: dict[str, tuple[type, ...]] = {
     "train.py": (ModelParams, PipelineParams, OptimizationParams, SemanticParams, TrainParams),
     "render.py": (ModelParams, PipelineParams, SemanticParams, RenderParams),
     "segment.py": (ModelParams, PipelineParams, SemanticParams, SegmentParams),
     "metrics.py": (MetricsParams,),
+    "videos.py": (VideoParams,),
 }
 
 HEAD = """# All flags

@@ -26,7 +26,7 @@ class ModelParams:
     depths: Annotated[str, arg(aliases=["-d"])] = ""
     """Sub-folder of inverse-depth maps that regularise training (not available yet); empty = none."""
     resolution: Annotated[int, arg(aliases=["-r"])] = -1
-    """1, 2, 4, 8 divide the image size; -1 keeps it up to a width of 1600 px; other positive numbers are the width."""
+    """1, 2, 4, 8: divisor; -1: at most 1600 px wide; 0: as the teacher's maps; -2: 480x320; else the width in px."""
     white_background: Annotated[bool, arg(aliases=["-w"])] = False
     """White background instead of black, also behind transparent images."""
     train_test_exp: bool = False
@@ -37,6 +37,8 @@ class ModelParams:
     """Hold test views out of the training."""
     llffhold: int = 8
     """With --eval: every how-manyth image, sorted by name, is a test view."""
+    test_offset: int = 0
+    """With --eval: index of the first test view in that order; Feature 3DGS and Label-3DGS use 2."""
     test_list: str = ""
     """With --eval: text file with one test image name per line, instead of --llffhold."""
     ignore_principal_point: bool = False
@@ -130,7 +132,7 @@ class SemanticParams:
     """Features distilled from a 2D teacher."""
 
     foundation_model: Annotated[str, arg(aliases=["-f", "--fundation_model"])] = ""
-    """Teacher, e.g. classical, oracle, lseg, sam; empty = train without features."""
+    """Teacher, e.g. classical, oracle, lseg, sam; label = class labels instead of features; empty = neither."""
     semantic_dimension: Annotated[int, arg(aliases=["--sementic_dimension", "--feature_dim"])] = 0
     """Feature width per Gaussian; 0 = the teacher's. A smaller one gets a linear decoder."""
     speedup: bool = False
@@ -153,8 +155,14 @@ class SemanticParams:
     """First step with a feature loss."""
     semantic_loss: Literal["l1", "l2", "cosine"] = "l1"
     """Distance between rendered features and the teacher's."""
+    label_lr: float = 0.001
+    """Learning rate of class labels (-f label)."""
+    label_loss: Literal["ce", "ce_compat", "nll_prob"] = "ce"
+    """ce: cross-entropy of blended logits; ce_compat: after a softmax (Label-3DGS); nll_prob: of probabilities."""
+    teacher_cache: Literal["auto", "disk", "ram", "gpu"] = "auto"
+    """Where the teacher's maps stay; auto = up to a quarter of the free GPU memory, or 256 MiB without a GPU."""
     feature_cache: str = ""
-    """Folder of feature maps; empty = the teacher's own place in the data set."""
+    """Folder of feature maps (-f label: of label maps); empty = the teacher's own place in the data set."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +183,8 @@ class TrainParams:
     """Continue from the newest checkpoint in the model folder."""
     start_ply: str = ""
     """PLY file of Gaussians to start from."""
+    freeze_geometry: bool = False
+    """Train features or labels only, on the Gaussians of --start_ply; with --distill lift that is a single pass."""
     init: Literal["auto", "points", "random"] = "auto"
     """Start from the data set's points or from random ones; auto = points when there are any."""
     init_count: int = 100_000

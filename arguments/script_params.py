@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from tyro.conf import UseAppendAction, arg
 
 Points = UseAppendAction[tuple[tuple[int, int], ...]]
+Boxes = UseAppendAction[tuple[tuple[int, int, int, int], ...]]
+Against = UseAppendAction[tuple[tuple[int, int] | str, ...]]
 
 
 @dataclass(frozen=True)
@@ -22,46 +24,92 @@ class RenderParams:
     """Leave the test views out."""
     novel_view: bool = False
     """Also render views along new camera paths."""
-    path: Literal["slerp", "orbit", "both"] = "both"
-    """Camera path of --novel_view: through the training cameras, around the scene, or both."""
-    num_views: int = 60
+    path: Literal["both", "slerp", "lerp", "orbit", "circle", "spiral", "file"] = "both"
+    """Path of --novel_view: slerp through the training cameras, lerp from first to last; both = slerp and orbit."""
+    camera_path: str = ""
+    """With --path file: JSON file of cameras, in the layout of cameras.json."""
+    num_views: int = 200
     """Number of views on each new path."""
     multi_interpolate: bool = False
     """Novel views between every two neighbouring training cameras instead."""
     video: bool = False
-    """Write an mp4 of each new path; includes --novel_view."""
+    """Write an mp4 of each new path, and video/ with LLFF's spiral of 120 views; includes --novel_view."""
+    novel_video: bool = False
+    """Write an mp4 of the way from the first to the last training camera."""
     fps: int = 30
     """Frames per second of videos."""
     depth: bool = True
     """Write depth pictures."""
     save_features: bool = True
-    """Write feature maps as tensors (saved_feature/), besides their pictures."""
+    """Write feature maps as tensors (saved_feature/, saved_labels/), besides their pictures."""
+    edit_config: str = ""
+    """YAML file that says which objects are extracted, deleted or coloured; see configs/edit/."""
+    text_weights: str = ""
+    """Weight file of the text encoder that --edit_config needs; empty = where weights usually are."""
+    quiet: bool = False
+    """Print nothing but warnings and errors."""
+
+
+@dataclass(frozen=True)
+class VideoParams:
+    """Which rendered pictures become videos."""
+
+    data: Annotated[str, arg(aliases=["-m", "--model_path"])]
+    """Model folder with the pictures that render.py and the segmentation scripts wrote."""
+    iteration: int = -1
+    """Saved step whose pictures are taken; -1 = the newest that has some."""
+    fps: int = 10
+    """Frames per second."""
+    foundation_model: Annotated[str, arg(aliases=["-f"])] = ""
+    """sam: a video of each split of a segmentation; else of its novel views only. Empty = the model's teacher."""
     quiet: bool = False
     """Print nothing but warnings and errors."""
 
 
 @dataclass(frozen=True)
 class SegmentParams:
-    """What is selected, and how."""
+    """What is selected, how, and what happens to it."""
 
     point: Points = ()
     """Pixel X Y (column, row) on the object, in the view of --view."""
-    negative: Points = ()
-    """Pixel X Y on something that is not the object."""
+    box: Boxes = ()
+    """Box X1 Y1 X2 Y2 in pixels around the object, in the view of --view."""
+    negative: Against = ()
+    """Pixel X Y on something that is not the object; with --text, a word for it."""
+    text: UseAppendAction[tuple[str, ...]] = ()
+    """Words for the object; given several times, each becomes a label of its own."""
+    label_src: tuple[str, ...] | None = None
+    """Label map of every view: words with commas between, or a file of them; without a value ADE20K's 150."""
+    everything: bool = False
+    """Find all objects: regions of similar features that hang together."""
+    sam: bool = False
+    """Let SAM's mask decoder answer --point or --box, from the rendered features of a model of -f sam."""
     view: int = 0
-    """View in which the points are given: number of the training view, sorted by name."""
+    """View in which points and boxes are given: number of the training view, sorted by name."""
     view_name: str = ""
     """Image name of that view, instead of --view."""
     threshold: float | None = None
-    """Cosine similarity from which a Gaussian belongs to the object; left out = found automatically."""
+    """Cosine (relevance of words, share of masks) from which a Gaussian is selected; left out = automatic."""
     connected: bool = True
     """Keep only what hangs together with the clicked places."""
+    templates: Literal["none", "simple"] = "none"
+    """Sentences around each word, averaged; none suits LSeg, simple suits CLIP."""
+    canonical_negatives: bool = True
+    """Compare words with object, things, stuff and texture, where the teacher knows language."""
+    action: Literal["mask", "extract", "remove", "recolor", "highlight"] = "mask"
+    """Besides the masks, write the scene with only, without, with recoloured or with highlighted object."""
+    color: tuple[float, float, float] = (1.0, 0.25, 0.1)
+    """RGB in 0..1 for --action recolor."""
+    text_weights: str = ""
+    """Weight file of the text encoder; empty = where weights usually are."""
+    sam_weights: str = ""
+    """Weight file sam_vit_*.pth for --sam; empty = where weights usually are."""
     name: str = "object"
     """Name of the selection; results go to segment/NAME in the model folder."""
     iteration: int = -1
     """Saved step to load; -1 = the newest."""
     skip_video: bool = False
-    """Do not write the overlay video."""
+    """Do not write videos."""
     fps: int = 30
     """Frames per second of the video."""
     quiet: bool = False

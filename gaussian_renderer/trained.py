@@ -16,6 +16,7 @@ from scene.formats import read_splats
 from scene.gaussian_model import GaussianModel
 from utils.devices import choose_device
 from utils.errors import UserError
+from utils.files import read_json
 from utils.progress import say
 
 
@@ -29,6 +30,8 @@ class TrainedScene:
     iteration: int
     background: Tensor  # [3]
     model_path: Path
+    classes: tuple[str, ...] = ()
+    """Names of the channels of a model of class labels, whose features are logits; else empty."""
 
     @property
     def basis_path(self) -> Path:
@@ -51,14 +54,32 @@ def open_trained(model: ModelParams, iteration: int = -1) -> TrainedScene:
     path = decoder_path(model.model_path, iteration)
     decoder = LinearDecoder.load(path, device).requires_grad_(False) if path.is_file() else None
     _check_widths(gaussians, decoder, path)
+    classes = read_classes(model.model_path, gaussians.feature_dim)
     background = torch.full((3,), 1.0 if model.white_background else 0.0, device=device)
-    say(f"model: iteration {iteration}, {gaussians.num_gaussians} Gaussians, {describe_features(gaussians, decoder)}")
-    return TrainedScene(scene, gaussians, decoder, iteration, background, Path(model.model_path))
+    features = f"labels of {len(classes)} classes" if classes else describe_features(gaussians, decoder)
+    say(f"model: iteration {iteration}, {gaussians.num_gaussians} Gaussians, {features}")
+    return TrainedScene(scene, gaussians, decoder, iteration, background, Path(model.model_path), classes)
 
 
 def saved_iteration_folder(model_path: str | Path, iteration: int) -> Path:
     """Folder of one saved iteration."""
     return Path(model_path) / "point_cloud" / f"iteration_{iteration}"
+
+
+def classes_path(model_path: str | Path) -> Path:
+    """Where a model of class labels has the names of its classes: a JSON list in the order of the channels."""
+    return Path(model_path) / "label_classes.json"
+
+
+def read_classes(model_path: str | Path, feature_dim: int) -> tuple[str, ...]:
+    """Names of a model's classes; empty for a model of features, or of none."""
+    path = classes_path(model_path)
+    if not path.is_file():
+        return ()
+    names = read_json(path)
+    if not isinstance(names, list) or len(names) != feature_dim or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{path}: expected a list of {feature_dim} class names, one per channel; train again")
+    return tuple(names)
 
 
 def resolve_iteration(model_path: str | Path, iteration: int) -> int:

@@ -69,7 +69,7 @@ class ImageStore:
         self.device = torch.device(device)
         self.total_bytes = sum(estimated_bytes(camera) for camera in cameras)
         self.data_device = choose_data_device(data_device, self.device, self.total_bytes)
-        self._limit_bytes = self.total_bytes if self.data_device.type == "cuda" else int(RAM_SHARE * _ram_bytes())
+        self._limit_bytes = self.total_bytes if self.data_device.type == "cuda" else int(RAM_SHARE * ram_bytes())
         # Pinned blocks are rounded up to powers of two, so only what fits easily is pinned.
         fits = 2 * self.total_bytes <= self._limit_bytes
         self._pinned = fits and self.data_device.type == "cpu" and self.device.type == "cuda"
@@ -228,7 +228,8 @@ def _key(camera: Camera) -> tuple:
     return camera.image_name, camera.width, camera.height
 
 
-def _ram_bytes() -> int:
+def ram_bytes() -> int:
+    """Size of the main memory."""
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):  # Windows has no sysconf

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,12 +14,16 @@ import torch
 from scene.cameras import Camera, camera_record
 from scene.datasets import ReadOptions, read_scene
 from scene.image_store import ImageStore
-from scene.scene_info import CameraInfo, SceneInfo
+from scene.scene_info import CameraInfo, DatasetError, SceneInfo
+from utils.files import read_json, write_json
 from utils.progress import say, warn
 
 if TYPE_CHECKING:
     from arguments import ModelParams
 
+SIZE_OF_TEACHER = 0
+"""Value of `--resolution`: images as large as the teacher's maps."""
+SIZES_FILE = "image_sizes.json"
 EXTENT_MARGIN = 1.1
 _SMALLEST_SPREAD = 1e-6
 """Camera spread, as a share of the distance to the points, below which the cameras count as one."""
@@ -39,14 +44,20 @@ class Scene:
     def open(cls, model: ModelParams, device: torch.device | str) -> Scene:
         """Reads the data set of `--source_path` and says what was found.
 
+        With `-r 0` the images have the sizes that the training has left in the model folder.
+
         Raises:
             DatasetError: one line about what is wrong with the data set.
         """
         info = read_scene(model.source_path, read_options(model))
+        sizes = read_sizes(model.model_path) if model.resolution == SIZE_OF_TEACHER else None
+        resolution = model.resolution if sizes is None else 1
         cameras = [
-            Camera.from_info(camera, uid, model.resolution, model.ignore_principal_point)
+            Camera.from_info(camera, uid, resolution, model.ignore_principal_point)
             for uid, camera in enumerate((*info.train, *info.test))
         ]
+        if sizes is not None:
+            cameras = _resized(cameras, sizes)
         train, test = tuple(cameras[: len(info.train)]), tuple(cameras[len(info.train) :])
         images = ImageStore(cameras, device, model.data_device)
         for note in info.warnings:
@@ -56,9 +67,47 @@ class Scene:
         say(images.describe())
         return scene
 
+    def resized(self, sizes: Mapping[str, tuple[int, int]], data_device: str = "auto") -> Scene:
+        """The same data set with its images at other sizes (width, height) px, by image name; says so."""
+        self.images.close()
+        train, test = (tuple(_resized(cameras, sizes)) for cameras in (self.train, self.test))
+        images = ImageStore((*train, *test), self.images.device, data_device)
+        say(f"images used at {train[0].width}x{train[0].height}; {images.describe()}")
+        return replace(self, train=train, test=test, images=images)
+
+    def write_sizes(self, model_path: Path) -> None:
+        """Leave the sizes of the images in a model folder, for a later `open` with `-r 0`."""
+        sizes = {camera.image_name: (camera.width, camera.height) for camera in (*self.train, *self.test)}
+        write_json(model_path / SIZES_FILE, sizes)
+
     def camera_records(self) -> list[dict[str, object]]:
         """The content of `cameras.json`: test cameras first, then train (static 3DGS file layout)."""
         return [camera_record(camera, index) for index, camera in enumerate((*self.test, *self.train))]
+
+
+def read_sizes(model_path: str | Path) -> dict[str, tuple[int, int]]:
+    """Sizes (width, height) px by image name, as `Scene.write_sizes` left them."""
+    path = Path(model_path) / SIZES_FILE
+    if not path.is_file():
+        raise DatasetError(
+            f"-r 0 is the size of the teacher's maps, which {path} should say; expected a model trained with it; "
+            "give another -r"
+        )
+    data = read_json(path)
+    valid = isinstance(data, dict) and all(
+        isinstance(size, list) and len(size) == 2 and all(isinstance(n, int) and n > 0 for n in size)
+        for size in data.values()
+    )
+    if not valid:
+        raise DatasetError(f"{path}: expected a width and a height for every image name; train again")
+    return {name: (size[0], size[1]) for name, size in data.items()}
+
+
+def _resized(cameras: Sequence[Camera], sizes: Mapping[str, tuple[int, int]]) -> list[Camera]:
+    absent = [camera.image_name for camera in cameras if camera.image_name not in sizes]
+    if absent:
+        raise DatasetError(f"{absent[0]}: no size known for it with -r 0; expected all images; give another -r")
+    return [camera.resized(*sizes[camera.image_name]) for camera in cameras]
 
 
 def read_options(model: ModelParams) -> ReadOptions:
@@ -67,6 +116,7 @@ def read_options(model: ModelParams) -> ReadOptions:
         images=model.images,
         eval=model.eval,
         llffhold=model.llffhold,
+        test_offset=model.test_offset,
         test_list=model.test_list,
     )
 

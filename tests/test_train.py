@@ -13,8 +13,10 @@ import pytest
 import torch
 
 import train
+from encoders import TeacherRecord
 from examples.make_scene import SceneOptions, make
 from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
+from gaussian_renderer.trained import open_trained
 from scene import Scene
 from scene.checkpoint import latest_checkpoint
 from scene.formats.ply import read_ply
@@ -260,6 +262,78 @@ def test_starting_from_a_ply_and_from_a_checkpoint(data, tmp_path):
     assert (tmp_path / "c/point_cloud/iteration_4/point_cloud.ply").read_bytes() == ply.read_bytes()
 
 
+def test_the_commands_of_feature_3dgs_work(data, tmp_path):
+    """-r 0 makes the images as large as the teacher's maps (8x6), -f lseg --speedup adds a decoder."""
+    flags = ["-s", str(data), "-m", str(tmp_path), "-f", "lseg", "-r", "0", "--speedup", "--iterations", "4"]
+    train.main([*flags, "--device", "cpu", "--backend", BACKEND, "--init_count", "50", "--eval"])
+    trained = open_trained(train.ModelParams(source_path=str(data), model_path=str(tmp_path), resolution=0, eval=True))
+    assert {(camera.width, camera.height) for camera in (*trained.scene.train, *trained.scene.test)} == {(8, 6)}
+    assert (trained.model.feature_dim, trained.decoder.teacher_dim) == (1, TEACHER_DIM)
+    assert TeacherRecord.load(tmp_path, "", 0) == TeacherRecord("lseg", TEACHER_DIM)
+
+
+LABELS = [*PLAIN, "-f", "label", "--iterations", "24", "--test_iterations", "24", "--label_lr", "0.1"]
+
+
+def test_labels_are_trained_and_named(data, tmp_path, capsys):
+    """From the id maps that the scene comes with: logits as label_*, class names, and the share of right pixels."""
+    train.main(["-s", str(data), "-m", str(tmp_path), *LABELS])
+    names = json.loads((tmp_path / "label_classes.json").read_text())
+    everything = json.loads((data / "labels/classes.json").read_text()).values()
+    assert len(names) >= 3 and set(names) <= set(everything)
+    ply = tmp_path / "point_cloud/iteration_24/point_cloud.ply"
+    assert b"property float label_0\n" in ply.read_bytes() and b"semantic_0" not in ply.read_bytes()[:2000]
+    assert read_ply(ply).semantic_feature.shape[1] == len(names)
+    trained = open_trained(train.ModelParams(source_path=str(data), model_path=str(tmp_path), eval=True, device="cpu"))
+    assert trained.classes == tuple(names) and trained.decoder is None
+    accuracy = [record["label_accuracy"] for record in read_records(tmp_path) if record["split"] == "test"]
+    assert accuracy[0] > 0.5
+    assert "% right" in capsys.readouterr().out
+
+
+def test_labels_are_lifted_before_they_are_measured(data, tmp_path):
+    flags = ["--distill", "lift", "--test_iterations", "1", "12", "24"]
+    train.main(["-s", str(data), "-m", str(tmp_path), *LABELS, *flags])
+    accuracy = [record["label_accuracy"] for record in read_records(tmp_path) if record["split"] == "test"]
+    assert len(accuracy) == 3 and min(accuracy) > 0.4
+
+
+def test_labels_resume_to_the_same_result(data, tmp_path):
+    flags = ["-s", str(data), *LABELS]
+    train.main([*flags, "-m", str(tmp_path / "whole")])
+    train.main([*flags, "-m", str(tmp_path / "parts"), "--iterations", "17", "--checkpoint_iterations", "17",
+                "--lift_iteration", "12"])  # fmt: skip
+    resume(tmp_path / "parts", "--iterations", "24")
+    name = "point_cloud/iteration_24/point_cloud.ply"
+    assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.parametrize("teacher", ["lseg", "label"])
+@pytest.mark.parametrize("mode", ["lift", "sgd", "lift+sgd"])
+def test_frozen_gaussians_keep_everything_but_their_features(data, finished, tmp_path, mode, teacher):
+    """Starting from Gaussians with other features; only lifting is a single pass."""
+    ply = finished / "point_cloud/iteration_40/point_cloud.ply"
+    flags = ["--iterations", "12", "--freeze_geometry", "--start_ply", str(ply), "-f", teacher, "--distill", mode]
+    train.main(["-s", str(data), "-m", str(tmp_path), *PLAIN, *flags])
+    last = 1 if mode == "lift" else 12
+    assert [path.name for path in (tmp_path / "point_cloud").iterdir()] == [f"iteration_{last}"]
+    after, before = (read_ply(p).named() for p in (tmp_path / f"point_cloud/iteration_{last}/point_cloud.ply", ply))
+    assert after.pop("semantic_feature").any() and before.pop("semantic_feature").any()
+    assert all((after[name] == before[name]).all() for name in before)
+
+
+def test_frozen_runs_resume_to_the_same_result(data, finished, tmp_path):
+    ply = finished / "point_cloud/iteration_40/point_cloud.ply"
+    flags = ["-s", str(data), *FLAGS, "--freeze_geometry", "--start_ply", str(ply), "--iterations"]
+    train.main([*flags, "9", "-m", str(tmp_path / "whole")])
+    train.main([*flags, "5", "-m", str(tmp_path / "parts"), "--checkpoint_iterations", "5"])
+    resume(tmp_path / "parts", "--iterations", "9")
+    name = "point_cloud/iteration_9/point_cloud.ply"
+    assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    decoders = [LinearDecoder.load(decoder_path(tmp_path / part, 9)).state_dict() for part in ("whole", "parts")]
+    assert all(torch.equal(decoders[0][key], decoders[1][key]) for key in decoders[0])
+
+
 @pytest.mark.parametrize("optimizer", ["default", "sparse_adam"])
 def test_the_cap_holds(data, tmp_path, optimizer):
     flags = ["-s", str(data), "-m", str(tmp_path), *PLAIN, "--optimizer_type", optimizer]
@@ -279,6 +353,11 @@ def test_the_cap_holds(data, tmp_path, optimizer):
         (["-s", "DATA", "--lift_iteration", "-1"], ["--lift_iteration is -1"]),
         (["-s", "DATA", "-f", "lsag"], ["lsag", "classical"]),
         (["-s", "DATA", "-f", "lseg", "--semantic_dimension", "7"], ["teacher has 6 channels"]),
+        (["-s", "DATA", "-f", "lseg", "--teacher_cache", "gpu"], ["--teacher_cache gpu", "use ram or disk"]),
+        (["-s", "DATA", "-f", "label", "--feature_cache", "nowhere"], ["nowhere has no label maps"]),
+        (["-s", "DATA", "-f", "label", "--feature_cache", "OUT_OF_RANGE"], ["ids from 0 to 70000", "mend them"]),
+        (["-s", "DATA", "-r", "0"], ["-f TEACHER"]),
+        (["-s", "DATA", "-f", "lseg", "--freeze_geometry"], ["--start_ply FILE"]),
         (["-s", "DATA", "--feature_lr", "1e38"], ["at iteration 2", "f_dc (150 of 150 Gaussians)"]),
         (["-s", "DATA", "--start_checkpoint", "BOMB"], ["pickled Python objects"]),
         (["-s", "DATA", "--start_checkpoint", "TRUNCATED"], ["truncated"]),
@@ -287,6 +366,7 @@ def test_the_cap_holds(data, tmp_path, optimizer):
 )
 def test_bad_input_is_one_line(data, finished, tmp_path, flags, parts, capsys):
     names = {"DATA": str(data), "BOMB": str(bomb(tmp_path)), "TRUNCATED": str(truncated(tmp_path))}
+    names["OUT_OF_RANGE"] = str(out_of_range(data, tmp_path / "labels"))
     words = [names.get(word, word) for word in flags]
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as leave:
@@ -322,6 +402,14 @@ class Bomb:
 def bomb(folder: Path) -> Path:
     torch.save({"model": Bomb(), "iteration": 1}, folder / "bomb.pth")
     return folder / "bomb.pth"
+
+
+def out_of_range(data: Path, folder: Path) -> Path:
+    """Label maps in the layout of Label-3DGS, with an id that no class can have."""
+    folder.mkdir()
+    for path in (data / "rgb_feature_langseg").iterdir():
+        torch.save(torch.tensor([[0, 70_000]]), folder / path.name.replace("fmap", "label"))
+    return folder
 
 
 def truncated(folder: Path) -> Path:

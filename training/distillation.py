@@ -1,30 +1,32 @@
-"""Distilling a teacher's feature maps into the Gaussians: when, and by gradient descent (Zhou et al. 2024).
+"""Distilling a teacher's maps into the Gaussians: when, for which views, and the way of a loss from view to teacher.
 
-`training.lifting` is the way without gradients.
+What a map is, is said by `training.features` and `training.labels`; `training.lifting` is the way without gradients.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
 
 import ndraster
 import torch
-import torch.nn.functional as F
-from ndraster import Gaussians
+from ndraster import CellGrid
+from ndraster.types import without_color
 from torch import Tensor
 
 from arguments import SemanticParams
-from encoders import FeatureMaps
 from gaussian_renderer import RenderSettings
 from gaussian_renderer.feature_decoder import LinearDecoder
 from scene.cameras import Camera
+from scene.formats.ply import FEATURE_PREFIX
 from scene.gaussian_model import GaussianModel
+from training.resident_maps import ResidentMaps
 from utils.errors import UserError
 
-DECODER_LR = 1e-4
 SGD_SHARE = 0.5  # of the iterations come after the lift of lift+sgd (measured: docs/distillation.md)
-RESIDENT_SHARE = 0.25  # of the free GPU memory, for teacher maps that stay there
-RESIDENT_BYTES_CPU = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class DistillPlan:
 
     mode: str  # sgd, lift or lift+sgd
     start: int  # first iteration with a feature loss, if there is any
-    lift_at: int  # after this iteration lift+sgd lifts
+    lift_at: int  # after this iteration lift+sgd lifts; 0 = before the first
 
     @classmethod
     def from_options(cls, semantic: SemanticParams, iterations: int) -> DistillPlan:
@@ -44,52 +46,94 @@ class DistillPlan:
         lift_at = semantic.lift_iteration or iterations - int(SGD_SHARE * iterations)
         return cls(semantic.distill, semantic.semantic_start, lift_at)
 
+    @classmethod
+    def at_once(cls, semantic: SemanticParams) -> DistillPlan:
+        """The plan for Gaussians that are finished: there is nothing to wait for."""
+        return cls(semantic.distill, 0, 0)
+
     def trains_at(self, iteration: int) -> bool:
         """Whether this iteration has a feature loss."""
         after_lift = self.mode == "sgd" or (self.mode == "lift+sgd" and iteration > self.lift_at)
         return after_lift and iteration >= self.start
 
     def lifts_at(self, iteration: int, is_saved: bool) -> bool:
-        """Whether features are lifted after this iteration: when it is time, and for what is saved without training."""
+        """Whether features are lifted after this iteration: when it is time, and for what is saved (or measured)
+        without training.
+        """
         if self.mode == "lift":
             return is_saved
         return self.mode == "lift+sgd" and (iteration == self.lift_at or (is_saved and iteration < self.lift_at))
 
 
-def latent_width(teacher_dim: int, options: SemanticParams) -> int:
-    """Width D of the splatted features: as asked, C / ratio with --speedup, else the teacher's own C."""
-    width = options.semantic_dimension
-    if width == 0:
-        width = max(1, teacher_dim // options.speedup_ratio) if options.speedup else teacher_dim
-    if not 1 <= width <= teacher_dim:
-        raise UserError(
-            f"--semantic_dimension is {width} but the teacher has {teacher_dim} channels; "
-            f"expected 1 to {teacher_dim}, or 0 for all of them"
-        )
-    return width
+class MapSource(Protocol):
+    """Where maps come from."""
+
+    def has(self, image_name: str) -> bool:
+        """Whether there is a map for an image."""
+
+    def get(self, image_name: str) -> Tensor:
+        """The map of an image, on the CPU."""
 
 
-class Distiller:
-    """Feature loss of one view: student map -> teacher's grid -> (decoder) -> distance to the teacher's map.
+class Distiller(ABC):
+    """What a teacher asks of the Gaussians: its maps, and how far what a view shows is from them.
 
-    The decoder is there when the splatted width D is smaller than the teacher's C. It acts after resizing, which is
-    the same as before it (both are linear) and costs less.
+    The Gaussians' rows [N, width] are blended into a view, read where the cells of the teacher's map lie, and compared
+    there.
     """
 
-    def __init__(self, maps: FeatureMaps, options: SemanticParams, plan: DistillPlan, device: torch.device):
-        self._maps = _ResidentMaps(maps, device)
-        self._options = options
-        self.plan = plan
-        self.width = latent_width(maps.dim, options)
-        self.decoder: LinearDecoder | None = None
-        self.decoder_optimizer: torch.optim.Adam | None = None
-        if self.width != maps.dim:
-            self.decoder = LinearDecoder(self.width, maps.dim).to(device)
-            self.restart_decoder_optimizer()
+    decoder: LinearDecoder | None = None
+    """From the rows to the teacher's channels, where those are more."""
+    column_prefix = FEATURE_PREFIX
+    """Of the rows' columns in PLY files."""
+    is_measured = False
+    """Whether `quality` has something to say."""
 
-    def check_coverage(self, cameras: tuple[Camera, ...]) -> int:
+    def __init__(
+        self, source: MapSource, width: int, options: SemanticParams, plan: DistillPlan, device: torch.device
+    ) -> None:
+        self.width, self.plan = width, plan
+        self._source, self._options = source, options
+        self._maps = ResidentMaps(self._read, device, options.teacher_cache)
+        self._known: dict[str, bool] = {}
+
+    @property
+    @abstractmethod
+    def learning_rate(self) -> float:
+        """Of the rows."""
+
+    @abstractmethod
+    def teacher(self, camera: Camera) -> Tensor:
+        """The map [C, h, w] of a view that a lift averages."""
+
+    @abstractmethod
+    def distance(self, student: Tensor, camera: Camera) -> Tensor:
+        """Scalar distance of a view's blended rows [width, h, w], on the teacher's grid, from the teacher."""
+
+    @abstractmethod
+    def write_description(self, model_path: Path) -> None:
+        """Write into the model folder what the rows mean."""
+
+    @abstractmethod
+    def _read(self, camera: Camera) -> Tensor:
+        """A view's map [..., h, w] from the source, checked, in the form in which it is kept."""
+
+    def splatted(self, rows: Tensor) -> Tensor:
+        """What is blended for the loss, from the Gaussians' rows [N, width]."""
+        return rows
+
+    def from_lift(self, means: Tensor) -> Tensor:
+        """The rows that say what a lift found, from its means [N, C]."""
+        return means
+
+    def quality(self, model: GaussianModel, cameras: Sequence[Camera], settings: RenderSettings) -> dict[str, float]:
+        """Figures of how well views agree with the teacher; none by default."""
+        del model, cameras, settings
+        return {}
+
+    def check_coverage(self, cameras: Sequence[Camera]) -> int:
         """Number of training views without a teacher map; an error if none has one."""
-        missing = sum(not self._maps.has(camera.image_name) for camera in cameras)
+        missing = sum(not self.has_map(camera) for camera in cameras)
         if missing == len(cameras):
             raise UserError(
                 f"the teacher has no map for any of the {missing} training images (first: {cameras[0].image_name}); "
@@ -98,19 +142,26 @@ class Distiller:
         return missing
 
     def has_map(self, camera: Camera) -> bool:
-        """Whether the teacher has a map of this view."""
-        return self._maps.has(camera.image_name)
+        """Whether the teacher has a map of this view (the source is asked once)."""
+        if camera.image_name not in self._known:
+            self._known[camera.image_name] = self._source.has(camera.image_name)
+        return self._known[camera.image_name]
 
-    def teacher(self, camera: Camera) -> Tensor:
-        """The teacher's map [C, h, w] of a view, half precision."""
-        return self._maps.get(camera.image_name)
+    def map_size(self, camera: Camera) -> tuple[int, int]:
+        """(h, w) of a view's map."""
+        height, width = self._maps.get(camera).shape[-2:]
+        return height, width
+
+    def grid(self, camera: Camera) -> CellGrid:
+        """Where the cells of a view's map lie on its image, at the camera's size; by default edge to edge."""
+        return CellGrid.edge_to_edge(self.map_size(camera), camera.pinhole)
 
     def is_active(self, camera: Camera, iteration: int) -> bool:
         """Whether there is a feature loss for this view at this iteration."""
         return self.plan.trains_at(iteration) and self.has_map(camera)
 
     def samples(self, model: GaussianModel, backend: str) -> bool:
-        """Whether `sampled_loss` is the quick way: the rasterizer then needs no feature image of the view.
+        """Whether `loss_alone` is the quick way: the rasterizer then needs no feature image of the view.
 
         Not when features move the geometry: densification reads their gradient on the screen, which only the view has.
         """
@@ -120,118 +171,74 @@ class Distiller:
 
     def feature_size(self, camera: Camera) -> tuple[int, int] | None:
         """(h, w) at which the student is rendered; None = the image's size."""
-        if self._options.feature_res != "teacher":
-            return None
-        return self._maps.size(camera.image_name)
+        return self.map_size(camera) if self._options.feature_res == "teacher" else None
 
     def loss(self, student: Tensor, camera: Camera) -> Tensor:
-        """Scalar distance between the rendered map [D, h', w'] and the view's teacher map [C, h, w]."""
-        teacher = self.teacher(camera).float()
-        size = teacher.shape[-2:]
-        if student.shape[-2:] != size:
-            student = F.interpolate(student[None], size=size, mode="bilinear", align_corners=True)[0]
-        decoded = student if self.decoder is None else self.decoder(student)
-        return ndraster.feature_distance(decoded, teacher, self._options.semantic_loss)
+        """Scalar distance of a rendered map [width, h', w'] of any size from the view's teacher."""
+        size, (height, width) = self.map_size(camera), student.shape[-2:]
+        grid = self.grid(camera.resized(width, height))
+        if not _is_identity(grid) or (height, width) != size:
+            student = ndraster.read_bilinear(student, grid, size)
+        return self.distance(student, camera)
 
-    def sampled_loss(self, model: GaussianModel, camera: Camera, settings: RenderSettings) -> Tensor:
-        """The same distance without a rendered map; its gradient reaches features and decoder only."""
+    def loss_alone(self, model: GaussianModel, camera: Camera, settings: RenderSettings) -> Tensor:
+        """The same distance without a colour image; its gradient reaches the rows and the decoder only."""
         with torch.no_grad():
-            gaussians: Gaussians = model.at(camera.time)
-        return ndraster.distill_loss(
-            replace(gaussians, features=model.features),
-            camera.pinhole,
-            self.teacher(camera),
-            loss=self._options.semantic_loss,
-            decoder=None if self.decoder is None else (self.decoder.linear.weight, self.decoder.linear.bias),
-            settings=replace(settings, feature_size=None).raster_settings(model.active_sh_degree),
-            backend=settings.backend,
-        )
+            still = without_color(model.at(camera.time))
+        gaussians = replace(still, features=self.splatted(model.features))
+        size = self.feature_size(camera)
+        alone = replace(settings, feature_size=size, semantic_geometry_grad=False)
+        raster = alone.raster_settings(model.active_sh_degree)
+        if size is not None:
+            output = ndraster.rasterize(gaussians, camera.pinhole, None, raster, backend=settings.backend)
+            return self.loss(output.features, camera)
+        view = (camera.pinhole, self.map_size(camera), raster, settings.backend, self.grid(camera))
+        return self.distance(ndraster.sample_features(gaussians, *view), camera)
 
-    @torch.no_grad()
+    def exported_decoder(self) -> LinearDecoder | None:
+        """The decoder that is saved with the Gaussians."""
+        return self.decoder
+
     def set_decoder(self, weight: Tensor, bias: Tensor) -> None:
-        """Start the decoder anew from weight [C, D] and bias [C]."""
-        if self.decoder is not None:
-            self.decoder.linear.weight.copy_(weight)
-            self.decoder.linear.bias.copy_(bias)
-            self.restart_decoder_optimizer()
-
-    def restart_decoder_optimizer(self) -> None:
-        """Forget what the decoder's optimizer has seen."""
-        if self.decoder is not None:
-            self.decoder_optimizer = torch.optim.Adam(self.decoder.parameters(), lr=DECODER_LR)
+        """Start the decoder anew from weight [C, D] and bias [C], if there is one."""
+        del weight, bias
 
     def step(self) -> None:
-        """One optimizer step of the decoder, if there is one and it was used."""
-        if self.decoder_optimizer is not None:
-            self.decoder_optimizer.step()
-            self.decoder_optimizer.zero_grad(set_to_none=True)
+        """One optimizer step of what is trained besides the rows: by default of nothing."""
+        return None
 
     def state_dict(self) -> dict[str, object]:
-        """Decoder and its optimizer; empty without a decoder."""
-        if self.decoder is None or self.decoder_optimizer is None:
-            return {}
-        return {"decoder": self.decoder.state_dict(), "optimizer": self.decoder_optimizer.state_dict()}
+        """What is trained besides the rows, for checkpoints; empty without it."""
+        return {}
 
     def load_state_dict(self, state: dict) -> None:
         """Take over what `state_dict` gave."""
-        if bool(state) != (self.decoder is not None):
+        if bool(state) != bool(self.state_dict()):
             raise UserError(
                 f"the checkpoint was made {'with' if state else 'without'} a feature decoder, this run is not; "
-                "expected the same --semantic_dimension and --speedup"
+                "expected the same teacher, --semantic_dimension and --speedup"
             )
-        if self.decoder is not None and self.decoder_optimizer is not None:
-            self.decoder.load_state_dict(state["decoder"])
-            self.decoder_optimizer.load_state_dict(state["optimizer"])
 
 
-class _ResidentMaps:
-    """Teacher maps in half precision, kept on the training device as far as they fit, else read every time."""
+def _is_identity(grid: CellGrid) -> bool:
+    """Whether cells lie on pixels, one on each; the margin is that of rounding."""
+    return max(abs(grid.start_x), abs(grid.start_y), abs(grid.step_x - 1), abs(grid.step_y - 1)) < 1e-6
 
-    def __init__(self, maps: FeatureMaps, device: torch.device):
-        self._source, self._device = maps, device
-        self._kept: dict[str, Tensor] = {}
-        self._room = RESIDENT_BYTES_CPU
-        if device.type == "cuda":
-            self._room = int(RESIDENT_SHARE * torch.cuda.mem_get_info(device)[0])
-        self._latest: tuple[str, Tensor] | None = None  # not kept, but asked for twice in one iteration
-        self._known: dict[str, bool] = {}
 
-    def has(self, image_name: str) -> bool:
-        """Whether there is a map for this image (asked of the source once)."""
-        if image_name not in self._known:
-            self._known[image_name] = self._source.has(image_name)
-        return self._known[image_name]
+def image_sizes(distiller: Distiller, cameras: Sequence[Camera]) -> dict[str, tuple[int, int]]:
+    """Size (width, height) px of the teacher's map for every view (`-r 0`), by image name.
 
-    def size(self, image_name: str) -> tuple[int, int]:
-        """(h, w) of one map."""
-        height, width = self.get(image_name).shape[-2:]
-        return height, width
-
-    def get(self, image_name: str) -> Tensor:
-        """[C, h, w] on the device, half precision."""
-        if image_name in self._kept:
-            return self._kept[image_name]
-        if self._latest is not None and self._latest[0] == image_name:
-            return self._latest[1]
-        rows = self._checked(self._source.get(image_name), image_name).half().to(self._device)
-        num_bytes = rows.numel() * rows.element_size()
-        if num_bytes <= self._room:
-            self._kept[image_name] = rows
-            self._room -= num_bytes
-        else:
-            self._latest = (image_name, rows)
-        return rows
-
-    def _checked(self, rows: Tensor, image_name: str) -> Tensor:
-        if rows.dim() != 3 or rows.shape[0] != self._source.dim or 0 in rows.shape:
-            raise UserError(
-                f"teacher map of {image_name} has shape {list(rows.shape)}; expected [{self._source.dim}, h, w] "
-                "as for the other images: encode the images again"
-            )
-        limit = torch.finfo(torch.float16).max
-        if not bool((rows.abs() <= limit).all()):  # also false for NaN
-            raise UserError(
-                f"teacher map of {image_name} holds values that are not finite or beyond {limit:.0f}; "
-                "expected half-precision numbers: encode the image again"
-            )
-        return rows
+    One map is read per size of photo: equal photos have equal maps.
+    """
+    found: dict[tuple[int, int], tuple[int, int]] = {}
+    for camera in cameras:
+        photo = (camera.width, camera.height)
+        if photo not in found and distiller.has_map(camera):
+            found[photo] = distiller.map_size(camera)[::-1]
+    lost = [camera for camera in cameras if (camera.width, camera.height) not in found]
+    if lost:
+        raise UserError(
+            f"-r 0: no image of {lost[0].width}x{lost[0].height} px has a teacher map ({lost[0].image_name}); "
+            "expected at least one per image size; encode the images again, or give another -r"
+        )
+    return {camera.image_name: found[(camera.width, camera.height)] for camera in cameras}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 
 import ndraster
@@ -31,6 +31,17 @@ def evaluate(
     """Mean PSNR (dB, over all channels), SSIM and L1 of rendered views, clamped to 0..1, weighed as in training."""
     rows = [_figures(draw(camera).clamp(0.0, 1.0), truth_of(camera), backend) for camera in cameras]
     return {name: fmean(row[name] for row in rows) for name in ("psnr", "ssim", "l1")}
+
+
+def describe_quality(figures: Mapping[str, float]) -> str:
+    """Words for the figures that were measured."""
+    forms = {
+        "psnr": lambda value: f"PSNR {value:.2f} dB",
+        "ssim": lambda value: f"SSIM {value:.4f}",
+        "l1": lambda value: f"L1 {value:.4f}",
+        "label_accuracy": lambda value: f"labels {100 * value:.2f} % right",
+    }
+    return ", ".join(forms[name](value) for name, value in figures.items())
 
 
 def image_psnr(image: Tensor, truth: GroundTruth) -> float:

@@ -31,8 +31,8 @@ MEASURED_VIEWS = 8  # rendered once before the first capture, to know how many p
 class Step:
     """What one iteration leaves for the report; of a graph, until the next iteration."""
 
-    color: Tensor  # [3, H, W] rendered, detached
-    truth: GroundTruth
+    color: Tensor | None  # [3, H, W] rendered, detached; None where colours stay as they are
+    truth: GroundTruth | None
     loss: Tensor  # scalar, detached
     instances: Tensor | None  # [1] int32 (Gaussian, tile) pairs, on CUDA
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
-from ndraster import FeatureLift, Lifted
+from ndraster import CellGrid, FeatureLift, Lifted
 from torch import Tensor
 
 from gaussian_renderer import RenderSettings
@@ -41,9 +41,9 @@ def lift_features(trainer: Trainer) -> None:
         mean, axes = principal_axes(cameras, teacher_of, distiller.width)
         distiller.set_decoder(axes, mean)
         teacher_of = _projected(teacher_of, mean, axes)
-    lifted = lift_views(model, cameras, teacher_of, distiller.width, trainer.settings)
+    lifted = lift_views(model, cameras, teacher_of, distiller.width, trainer.settings, distiller.grid)
     features = model.params[FEATURE_NAME]
-    features.copy_(lifted.features)
+    features.copy_(distiller.from_lift(lifted.features))
     forget_state(trainer.optimizer, features)
     seen = int((lifted.weights > 0).sum())
     say(
@@ -62,9 +62,17 @@ def lift_if_missed(trainer: Trainer) -> None:
 
 @torch.no_grad()
 def lift_views(
-    model: GaussianModel, cameras: Sequence[Camera], teacher_of: TeacherOf, channels: int, settings: RenderSettings
+    model: GaussianModel,
+    cameras: Sequence[Camera],
+    teacher_of: TeacherOf,
+    channels: int,
+    settings: RenderSettings,
+    grid_of: Callable[[Camera], CellGrid] | None = None,
 ) -> Lifted:
-    """Weighted means [N, channels] of the maps of these views, each seen where the Gaussians are at its time."""
+    """Weighted means [N, channels] of the maps of these views, each seen where the Gaussians are at its time.
+
+    `grid_of` says where a map's cells lie on the image; without it the corners coincide.
+    """
     gaussians, now = model.at(cameras[0].time), cameras[0].time
     running = FeatureLift(
         gaussians, channels, settings.raster_settings(model.active_sh_degree), backend=settings.backend
@@ -72,7 +80,7 @@ def lift_views(
     for camera in cameras:
         if camera.time != now:
             gaussians, now = model.at(camera.time), camera.time
-        running.add(camera.pinhole, teacher_of(camera), gaussians)
+        running.add(camera.pinhole, teacher_of(camera), gaussians, None if grid_of is None else grid_of(camera))
     return running.finish()
 
 
@@ -89,5 +97,11 @@ def principal_axes(cameras: Sequence[Camera], teacher_of: TeacherOf, width: int)
 
 
 def _projected(teacher_of: TeacherOf, mean: Tensor, axes: Tensor) -> TeacherOf:
-    """Maps [D, h, w] of coordinates along the axes [C, D]."""
-    return lambda camera: torch.einsum("chw,cd->dhw", teacher_of(camera).float() - mean[:, None, None], axes)
+    """Maps [D, h, w] of coordinates along the axes [C, D]. The mean goes last: one float32 copy of a map is enough."""
+    offset = mean @ axes
+
+    def project(camera: Camera) -> Tensor:
+        rows = teacher_of(camera)
+        return (axes.T @ rows.flatten(1).float() - offset[:, None]).unflatten(1, rows.shape[1:])
+
+    return project

@@ -9,6 +9,7 @@ from utils.devices import choose_device, named_device
 from utils.errors import UserError
 from utils.progress import warn
 
+LABEL_TEACHER = "label"  # of --foundation_model: class labels instead of features
 NO_EFFECT = {
     "pipeline": ("convert_SHs_python", "compute_cov3D_python"),
     "train": ("ip", "port"),
@@ -41,6 +42,10 @@ def check_options(options: RunOptions) -> None:
         raise UserError("--train_test_exp: exposure is not available yet; expected no such flag; leave it out")
     if options.train.start_checkpoint and options.train.start_ply:
         raise UserError("--start_checkpoint and --start_ply are both given; expected one of them; leave one out")
+    if options.train.freeze_geometry:
+        _check_frozen(options)
+    if options.model.resolution == 0 and not options.semantic.foundation_model:
+        raise UserError("-r 0 is the size of a teacher's maps, but there is no teacher; expected -f TEACHER; add it")
     choose_device(options.model.device)
     if options.model.data_device != "auto":
         named_device(options.model.data_device, "data_device")  # falls back to the CPU with a warning
@@ -48,7 +53,26 @@ def check_options(options: RunOptions) -> None:
     _check_at_least(0, "checkpoint_every", options.train.checkpoint_every)
     _check_at_least(1, "speedup_ratio", options.semantic.speedup_ratio)
     _check_at_least(0, "lift_iteration", options.semantic.lift_iteration)
-    for group, names in NO_EFFECT.items():
+    _warn_without_effect(options)
+
+
+def _check_frozen(options: RunOptions) -> None:
+    """What --freeze_geometry needs."""
+    if not options.semantic.foundation_model:
+        raise UserError("--freeze_geometry without a teacher trains nothing; expected -f TEACHER; add it")
+    if not options.train.start_ply:
+        raise UserError("--freeze_geometry needs Gaussians that are finished; expected --start_ply FILE; add it")
+    if options.semantic.semantic_geometry_grad:
+        raise UserError("--freeze_geometry and --semantic_geometry_grad exclude each other; leave one out")
+    if options.optimization.optimizer_type != "default":
+        raise UserError("--freeze_geometry knows no visible Gaussians; expected --optimizer_type default; leave it out")
+
+
+def _warn_without_effect(options: RunOptions) -> None:
+    groups = dict(NO_EFFECT)
+    if options.semantic.foundation_model == LABEL_TEACHER:
+        groups["semantic"] = ("speedup", "semantic_dimension", "semantic_loss", "semantic_feature_lr")
+    for group, names in groups.items():
         given = getattr(options, group)
         for name in names:
             if getattr(given, name) != getattr(type(given)(), name):

@@ -11,6 +11,8 @@ from arguments import ModelParams, save_config
 from scene import PointCloud, Scene
 from scene.formats.ply import write_points
 from scene.gaussian_model import GaussianModel
+from scene.scene import SIZE_OF_TEACHER
+from training.distillation import Distiller
 from training.options import RunOptions
 from utils.files import write_json
 from utils.progress import say, warn
@@ -23,6 +25,9 @@ RESULT_NAMES = (
     "cameras.json",
     "input.ply",
     "exposure.json",
+    "image_sizes.json",
+    "label_classes.json",
+    "teacher.json",
     "metrics.jsonl",
     "results.json",
     "per_view.json",
@@ -57,12 +62,21 @@ def set_aside_earlier_run(model_path: Path, kept: Sequence[str] = ()) -> None:
     warn(f"{model_path} held an earlier run; it was moved to {target} (--resume would have continued it)")
 
 
-def write_run_description(options: RunOptions, scene: Scene, model: GaussianModel) -> None:
-    """Write config.json, cfg_args, cameras.json and input.ply (graphdeco's layout of the model folder)."""
+def write_run_description(
+    options: RunOptions, scene: Scene, model: GaussianModel, distiller: Distiller | None = None
+) -> None:
+    """Write config.json, cfg_args, cameras.json and input.ply (graphdeco's layout of the model folder).
+
+    With a teacher also what its features or labels are, and with `-r 0` the sizes of the images.
+    """
     folder = Path(options.model.model_path)
     fresh = replace(options.train, resume=False)  # how this run was started is no option for the next one
     save_config(folder, options.model, options.pipeline, options.optimization, options.semantic, fresh)
     write_json(folder / "cameras.json", scene.camera_records())
+    if distiller is not None:
+        distiller.write_description(folder)
+    if options.model.resolution == SIZE_OF_TEACHER:
+        scene.write_sizes(folder)
     if not (options.train.resume and (folder / "input.ply").exists()):
         write_points(folder / "input.ply", _initial_points(scene, model))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,13 @@ from gaussian_renderer.trained import saved_iteration_folder
 from scene import Scene
 from scene.cameras import Camera
 from scene.checkpoint import checkpoint_path, save_checkpoint
-from scene.formats.ply import write_ply
+from scene.formats.ply import FEATURE_PREFIX, write_ply
 from scene.gaussian_model import GaussianModel
 from scene.image_store import GroundTruth, format_bytes
 from training import state
 from training.densification import AdaptiveDensity, DensificationPlan
 from training.distillation import Distiller
-from training.evaluation import evaluate, image_psnr, train_sample
+from training.evaluation import describe_quality, evaluate, image_psnr, train_sample
 from training.graphed_step import GraphedSteps, ModelState, Step
 from training.interruption import StopRequest
 from training.lifting import lift_features
@@ -55,11 +55,12 @@ class Trainer:
         self.options, self.scene, self.model, self.distiller = options, scene, model, distiller
         self.model_path = Path(options.model.model_path)
         self.iteration = 0
+        self.total = optimization.iterations
         self.earlier_seconds = 0.0  # spent in the loop before it was resumed
         self._started: float | None = None
         self.rolling_checkpoint: Path | None = None  # deleted once a newer one is written
         extent = scene.extent
-        rates = learning_rates(optimization, options.semantic.semantic_feature_lr, extent)
+        rates = learning_rates(optimization, distiller.learning_rate if distiller is not None else 0.0, extent)
         self.optimizer = build_optimizer(optimization.optimizer_type, parameter_groups(model.params, rates))
         motion_groups = model.motion.parameter_groups()
         self.motion_optimizer = torch.optim.Adam(motion_groups, eps=1e-15) if motion_groups else None
@@ -79,7 +80,7 @@ class Trainer:
 
     def run(self) -> None:
         """Train up to `--iterations`; raises KeyboardInterrupt after saving a checkpoint when asked to stop."""
-        total = self.options.optimization.iterations
+        total = self.total
         self._started = time.perf_counter()
         log = RunLog(self.model_path, self.iteration, self.options.train.tensorboard)
         with log, StopRequest() as stop, Progress(total, initial=self.iteration) as bar:
@@ -169,7 +170,8 @@ class Trainer:
             semantic_geometry_grad=self.options.semantic.semantic_geometry_grad,
             max_instances=max_instances,
         )
-        return render(camera, self.model, background, settings=settings)
+        rows = distiller.splatted(self.model.features) if with_features else None
+        return render(camera, self.model, background, settings=settings, features=rows)
 
     def _losses(self, output: RasterOutput, camera: Camera, truth: GroundTruth) -> dict[str, Tensor]:
         lambda_dssim, backend = self.options.optimization.lambda_dssim, self.settings.backend
@@ -183,7 +185,7 @@ class Trainer:
     def _feature_loss(self, output: RasterOutput, camera: Camera) -> Tensor:
         if output.features is not None:
             return self.distiller.loss(output.features, camera)
-        return self.distiller.sampled_loss(self.model, camera, self.settings)
+        return self.distiller.loss_alone(self.model, camera, self.settings)
 
     def _step(self, output: RasterOutput) -> None:
         self.optimizer.step(output.radii)
@@ -195,40 +197,49 @@ class Trainer:
             self.distiller.step()
 
     def _report(self, step: Step, bar: Progress, log: RunLog) -> None:
-        iteration, last = self.iteration, self.options.optimization.iterations
+        iteration, last = self.iteration, self.total
         fields: dict[str, object] = {}
         if iteration % self._log_every == 0 or iteration == last:
             fields = self._training_figures(step)
             log.write(iteration, "train", **fields, seconds=round(self.seconds, 3))
             fields |= memory_in_use(self.model.device)
         bar.update(iteration, **fields)
-        if iteration in self.options.train.test_iterations:
-            self.evaluate(log)
+        is_tested = iteration in self.options.train.test_iterations
         is_saved = iteration in self.options.train.save_iterations or iteration == last
-        if self.distiller is not None and self.distiller.plan.lifts_at(iteration, is_saved):
-            lift_features(self)
+        if self.distiller is not None:
+            is_shown = is_saved or (is_tested and self.distiller.is_measured)
+            if self.distiller.plan.lifts_at(iteration, is_shown):
+                lift_features(self)
+        if is_tested:
+            self.evaluate(log)
         if is_saved:
             self.save()
 
     def _training_figures(self, step: Step) -> dict[str, object]:
         self._watch.read(self.model)
-        quality = image_psnr(step.color, step.truth)
-        return {"loss": float(step.loss), "psnr": quality, "count": self.model.num_gaussians}
+        quality = {} if step.color is None else {"psnr": image_psnr(step.color, step.truth)}
+        return {"loss": float(step.loss), **quality, "count": self.model.num_gaussians}
 
     def evaluate(self, log: RunLog) -> None:
         """Measure the test views and a few training views, say and log it."""
+        for split, cameras in (("test", self.scene.test), ("train_sample", train_sample(self.scene.train))):
+            figures = self._measure(cameras) if cameras else {}
+            if figures:
+                log.write(self.iteration, split, **figures, views=len(cameras), count=self.model.num_gaussians)
+                text = describe_quality(figures)
+                say(f"iteration {self.iteration}, {split.replace('_', ' ')} ({len(cameras)} views): {text}")
+
+    def _measure(self, cameras: Sequence[Camera]) -> dict[str, float]:
+        """Quality of the colours, and of labels where there are some."""
         background = self.background.fixed
         settings = replace(self.settings, with_features=False)
         draw = partial(self._draw, background=background, settings=settings)
         truth_of = partial(self.scene.images.get, background=background)
-        for split, cameras in (("test", self.scene.test), ("train_sample", train_sample(self.scene.train))):
-            if cameras:
-                figures = evaluate(cameras, draw, truth_of, self.settings.backend)
-                log.write(self.iteration, split, **figures, views=len(cameras), count=self.model.num_gaussians)
-                say(
-                    f"iteration {self.iteration}, {split.replace('_', ' ')} ({len(cameras)} views): "
-                    f"PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.4f}, L1 {figures['l1']:.4f}"
-                )
+        return evaluate(cameras, draw, truth_of, self.settings.backend) | self._agreement(cameras)
+
+    def _agreement(self, cameras: Sequence[Camera]) -> dict[str, float]:
+        """Quality of what is distilled, as far as the teacher can tell."""
+        return {} if self.distiller is None else self.distiller.quality(self.model, cameras, self.settings)
 
     def _draw(self, camera: Camera, background: Tensor | None, settings: RenderSettings) -> Tensor:
         return render(camera, self.model, background, settings=settings).color
@@ -237,9 +248,11 @@ class Trainer:
         """Write the point cloud (and the decoder) of this iteration."""
         self._watch.read(self.model)
         folder = saved_iteration_folder(self.model_path, self.iteration)
-        write_ply(folder / "point_cloud.ply", self.model.to_arrays())
-        if self.distiller is not None and self.distiller.decoder is not None:
-            self.distiller.decoder.save(decoder_path(self.model_path, self.iteration))
+        prefix = FEATURE_PREFIX if self.distiller is None else self.distiller.column_prefix
+        write_ply(folder / "point_cloud.ply", self.model.to_arrays(), prefix)
+        decoder = None if self.distiller is None else self.distiller.exported_decoder()
+        if decoder is not None:
+            decoder.save(decoder_path(self.model_path, self.iteration))
 
     def _checkpoint(self) -> None:
         every = self.options.train.checkpoint_every

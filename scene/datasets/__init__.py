@@ -22,6 +22,8 @@ class ReadOptions:
     """Hold out test views."""
     llffhold: int = 8
     """With `eval`, every n-th image by name is a test view; 0 = the list `sparse/0/test.txt`."""
+    test_offset: int = 0
+    """Index of the first of these test views."""
     test_list: str = ""
     """File with one test image name per line; holds those out, with or without `eval`."""
 

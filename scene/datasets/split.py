@@ -18,7 +18,8 @@ def split_cameras(
 
     Args:
         cameras: all cameras of a data set.
-        options: `test_list` wins; else with `eval` every `llffhold`-th image; else everything is trained on.
+        options: `test_list` wins; else with `eval` every `llffhold`-th image from index `test_offset` on; else
+            everything is trained on.
         default_list: list used when `llffhold` is 0 (COLMAP's `test.txt`).
     """
     ordered = tuple(sorted(cameras, key=lambda camera: camera.image_name))
@@ -28,13 +29,22 @@ def split_cameras(
     elif not options.eval:
         test_names = set()
     elif options.llffhold > 0:
-        test_names = set(names[:: options.llffhold])
+        test_names = _every_nth(names, options)
     elif default_list is not None and default_list.is_file():
         test_names = read_test_list(default_list, names)
     else:
         wanted = f"needs {default_list or 'a list of test views'}, which is missing"
         raise DatasetError(f"--llffhold {options.llffhold} {wanted}; give --test_list FILE or --llffhold 8")
     return divide(ordered, test_names)
+
+
+def _every_nth(names: list[str], options: ReadOptions) -> set[str]:
+    if not 0 <= options.test_offset < options.llffhold:
+        raise DatasetError(
+            f"--test_offset is {options.test_offset}; expected 0 to {options.llffhold - 1} with --llffhold "
+            f"{options.llffhold}; change one of them"
+        )
+    return set(names[options.test_offset :: options.llffhold])
 
 
 def divide(cameras: Sequence[CameraInfo], test_names: set[str]) -> tuple[Cameras, Cameras]:

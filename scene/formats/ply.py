@@ -18,8 +18,10 @@ from utils.files import atomic_path
 from utils.progress import warn
 from utils.spherical_harmonics import sh_to_rgb
 
-FEATURE_PREFIXES = ("semantic_", "sem_", "label_")
-"""Column names of features: ours (and Feature 3DGS's), DGD's, Label-3DGS's."""
+FEATURE_PREFIX, LABEL_PREFIX = "semantic_", "label_"
+"""Column names of features, as in Feature 3DGS, and of class logits, as in Label-3DGS."""
+FEATURE_PREFIXES = (FEATURE_PREFIX, "sem_", LABEL_PREFIX)
+"""All that are read; `sem_` is DGD's."""
 _REST_COUNTS = {3 * ((degree + 1) ** 2 - 1): degree for degree in range(4)}
 _LOGIT_LIMIT = 30.0  # sigmoid is exactly 1 in float32 well before
 _LOG_SCALE_MIN = -30.0
@@ -40,21 +42,22 @@ class PlyFormat:
         write_ply(path, arrays)
 
 
-def property_names(num_rest: int, feature_dim: int = 0) -> list[str]:
+def property_names(num_rest: int, feature_dim: int = 0, feature_prefix: str = FEATURE_PREFIX) -> list[str]:
     """Column names in file order.
 
     Args:
         num_rest: number of f_rest columns, 3 (K - 1).
         feature_dim: number of semantic columns.
+        feature_prefix: their name before the number.
     """
     names = ["x", "y", "z", "nx", "ny", "nz", *(f"f_dc_{i}" for i in range(3))]
     names += [f"f_rest_{i}" for i in range(num_rest)]
     names += ["opacity", *(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in range(4))]
-    return names + [f"{FEATURE_PREFIXES[0]}{i}" for i in range(feature_dim)]
+    return names + [f"{feature_prefix}{i}" for i in range(feature_dim)]
 
 
-def write_ply(path: Path | str, arrays: SplatArrays) -> None:
-    """Writes Gaussians as binary little-endian float32, f_rest channel after channel.
+def write_ply(path: Path | str, arrays: SplatArrays, feature_prefix: str = FEATURE_PREFIX) -> None:
+    """Writes Gaussians as binary little-endian float32, f_rest channel after channel; `feature_prefix` names features.
 
     The header starts with exactly the three lines that SIBR expects and has no comments.
     """
@@ -65,7 +68,7 @@ def write_ply(path: Path | str, arrays: SplatArrays) -> None:
     if arrays.semantic_feature is not None:
         columns.append(arrays.semantic_feature)
     table = np.concatenate(columns, axis=1, dtype="<f4", casting="same_kind")
-    names = property_names(num_rest, table.shape[1] - len(property_names(num_rest)))
+    names = property_names(num_rest, table.shape[1] - len(property_names(num_rest)), feature_prefix)
     _report_non_finite(path, table)
     _write_vertices(path, table.view([(name, "<f4") for name in names]).reshape(count))
 

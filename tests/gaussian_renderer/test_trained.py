@@ -4,9 +4,10 @@ import pytest
 
 from arguments import ModelParams
 from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
-from gaussian_renderer.trained import open_trained, resolve_iteration
+from gaussian_renderer.trained import classes_path, open_trained, resolve_iteration
 from tests.blobs import write_blob_run
 from utils.errors import UserError
+from utils.files import write_json
 
 
 def touch_iterations(folder, *iterations):
@@ -39,6 +40,18 @@ def test_model_and_decoder_come_back_without_gradients(tmp_path):
     assert trained.decoder.teacher_dim == 6 and trained.background.tolist() == [0, 0, 0]
     parameters = [*trained.model.params.values(), *trained.decoder.parameters()]
     assert not any(parameter.requires_grad for parameter in parameters)
+
+
+def test_class_names_come_with_a_model_of_labels(tmp_path):
+    run = write_blob_run(tmp_path)
+    options = ModelParams(source_path=str(tmp_path / "data"), model_path=str(run), eval=True, device="cpu")
+    assert open_trained(options).classes == ()
+    write_json(classes_path(run), ["a", "b", "c", "d"])
+    assert open_trained(options).classes == ("a", "b", "c", "d")
+    for wrong in (["a", "b", "c"], ["a", "b", "c", 4], {"a": 1}):
+        write_json(classes_path(run), wrong)
+        with pytest.raises(UserError, match=r"label_classes\.json: expected a list of 4 class names"):
+            open_trained(options)
 
 
 def test_a_decoder_of_another_run_is_named(tmp_path):

@@ -133,7 +133,7 @@ def test_pictures_beyond_the_limit_are_forgotten_oldest_first(tmp_path, monkeypa
     names = ["a.png", "b.png", "c.png"]
     expected = [picture(tmp_path, name) for name in names]
     cameras = [camera_of(tmp_path, name) for name in names]
-    monkeypatch.setattr(image_store, "_ram_bytes", lambda: 2.5 * 3 * WIDTH * HEIGHT / image_store.RAM_SHARE)
+    monkeypatch.setattr(image_store, "ram_bytes", lambda: 2.5 * 3 * WIDTH * HEIGHT / image_store.RAM_SHARE)
     store = ImageStore(cameras, "cpu", prefetch=False)
     assert "decoded again" in store.describe()
     for _ in range(2):
@@ -201,7 +201,7 @@ def test_delivery_on_the_gpu(tmp_path, data_device):
 @pytest.mark.parametrize("fits", [True, False])
 def test_all_pictures_are_decoded_ahead_if_all_can_be_kept(tmp_path, monkeypatch, fits):
     picture(tmp_path)
-    monkeypatch.setattr(image_store, "_ram_bytes", lambda: 1 << 30 if fits else 1)
+    monkeypatch.setattr(image_store, "ram_bytes", lambda: 1 << 30 if fits else 1)
     camera = camera_of(tmp_path)
     store = ImageStore([camera], "cpu")
     store.prefetch_all([camera])

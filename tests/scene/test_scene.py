@@ -12,7 +12,7 @@ from arguments import ModelParams
 from scene import Scene
 from scene.datasets import read_scene
 from scene.scene import camera_extent, scene_extent
-from scene.scene_info import PointCloud
+from scene.scene_info import DatasetError, PointCloud
 from tests.helpers import data_path
 from tests.scene.small_scenes import HEIGHT, WIDTH, ColmapContent, blender_scene, colmap_scene, write_images
 from utils.progress import set_quiet
@@ -31,6 +31,32 @@ def test_open_says_what_was_found(tmp_path, capsys):
     assert f"images: {10 * 3 * WIDTH * HEIGHT // 4 / 1000:.0f} kB as bytes on cpu" in said
     assert [camera.uid for camera in (*scene.train, *scene.test)] == list(range(10))
     assert scene.images.get(scene.test[0]).image.shape == (3, HEIGHT // 2, WIDTH // 2)
+
+
+def test_sizes_of_the_teacher_are_kept_in_the_model_folder(tmp_path):
+    root, run = colmap_scene(tmp_path / "data"), tmp_path / "run"
+    full = Scene.open(ModelParams(source_path=str(root), eval=True, resolution=1), "cpu")
+    small = full.resized({camera.image_name: (9, 5) for camera in (*full.train, *full.test)})
+    small.write_sizes(run)
+    again = Scene.open(ModelParams(source_path=str(root), model_path=str(run), eval=True, resolution=0), "cpu")
+    for scene in (small, again):
+        camera = scene.train[0]
+        assert (camera.width, camera.height) == (9, 5) and scene.images.get(camera).image.shape == (3, 5, 9)
+        assert camera.fx == pytest.approx(full.train[0].fx * 9 / WIDTH)
+        assert camera.cy == pytest.approx(full.train[0].cy * 5 / HEIGHT)
+    assert len(again.train) == 8 and len(again.test) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [(None, "should say"), ('{"000.png": [9]}', "a width and a height"), ('{"000.png": [9, 5]}', "no size known")],
+)
+def test_sizes_that_nobody_knows(tmp_path, content, part):
+    root = colmap_scene(tmp_path / "data")
+    if content:
+        (tmp_path / "image_sizes.json").write_text(content)
+    with pytest.raises(DatasetError, match=part):
+        Scene.open(ModelParams(source_path=str(root), model_path=str(tmp_path), resolution=0), "cpu")
 
 
 def test_principal_point_flag(tmp_path):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from scene.image_store import GroundTruth
-from training.evaluation import evaluate, image_psnr, train_sample
+from training.evaluation import describe_quality, evaluate, image_psnr, train_sample
 from utils.metrics import psnr
 
 IMAGE, TARGET = torch.rand(3, 16, 20), torch.rand(3, 16, 20)
@@ -14,6 +14,11 @@ HALF = torch.cat([torch.ones(1, 16, 10), torch.zeros(1, 16, 10)], 2)
 @pytest.mark.parametrize("weight", [None, HALF])
 def test_psnr_on_the_device_is_psnr(weight):
     assert image_psnr(IMAGE, GroundTruth(TARGET, None, weight)) == pytest.approx(psnr(IMAGE, TARGET, weight), abs=1e-4)
+
+
+def test_quality_in_words():
+    figures = {"psnr": 30.314, "ssim": 0.92, "l1": 0.018, "label_accuracy": 0.9783}
+    assert describe_quality(figures) == "PSNR 30.31 dB, SSIM 0.9200, L1 0.0180, labels 97.83 % right"
 
 
 def test_renders_are_clamped():

@@ -11,7 +11,8 @@ from arguments import SemanticParams
 from gaussian_renderer import render
 from scene.motion.static import StaticMotion
 from tests.blobs import REFERENCE, blob_labels, blob_model, ring_cameras
-from training.distillation import Distiller, DistillPlan
+from training.distillation import DistillPlan
+from training.features import FeatureDistiller
 from training.lifting import lift_features, lift_if_missed, lift_views, principal_axes
 from training.optimizers import build_optimizer
 
@@ -29,6 +30,9 @@ class Maps:
 
     def get(self, image_name: str) -> torch.Tensor:
         return self.maps[image_name]
+
+    def placement(self, image_name: str) -> None:
+        return None
 
 
 def true_vectors() -> torch.Tensor:
@@ -56,7 +60,7 @@ def make():
         cameras = ring_cameras(4, 24, 20)
         semantic = SemanticParams(foundation_model="x", semantic_dimension=width, **options)
         plan = DistillPlan.from_options(semantic, 100)
-        distiller = Distiller(Maps(perfect_maps(cameras[:3])), semantic, plan, torch.device("cpu"))
+        distiller = FeatureDistiller(Maps(perfect_maps(cameras[:3])), semantic, plan, torch.device("cpu"))
         model = blob_model(PER_BLOB).with_features(torch.zeros(3 * PER_BLOB, width))
         groups = [{"name": name, "params": [p], "lr": 0.1} for name, p in model.params.items()]
         optimizer = build_optimizer("default", groups)

@@ -5,6 +5,9 @@ import pytest
 from arguments import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from training.options import RunOptions, check_options
 
+LSEG = SemanticParams(foundation_model="lseg")
+FROZEN = TrainParams(freeze_geometry=True, start_ply="a.ply")
+
 
 def make(**groups) -> RunOptions:
     defaults = {
@@ -29,6 +32,13 @@ def test_flags_without_effect_are_said(capsys):
     assert len(err.splitlines()) == 2
 
 
+def test_flags_of_features_have_no_effect_on_labels(capsys):
+    check_options(make(semantic=SemanticParams(foundation_model="label", speedup=True, semantic_dimension=9)))
+    assert capsys.readouterr().err.count("has no effect") == 2
+    check_options(make(semantic=SemanticParams(foundation_model="lseg", speedup=True, semantic_dimension=9)))
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("groups", "part"),
     [
@@ -42,6 +52,17 @@ def test_flags_without_effect_are_said(capsys):
         ({"train": TrainParams(checkpoint_every=-1)}, "--checkpoint_every is -1"),
         ({"optimization": OptimizationParams(iterations=0)}, "--iterations is 0"),
         ({"semantic": SemanticParams(speedup_ratio=0)}, "--speedup_ratio is 0"),
+        ({"model": ModelParams(source_path="a", resolution=0)}, "-r 0 .* -f TEACHER"),
+        ({"train": FROZEN}, "without a teacher"),
+        ({"train": TrainParams(freeze_geometry=True), "semantic": LSEG}, "--start_ply FILE"),
+        (
+            {"train": FROZEN, "semantic": SemanticParams(foundation_model="lseg", semantic_geometry_grad=True)},
+            "--semantic_geometry_grad exclude",
+        ),
+        (
+            {"train": FROZEN, "semantic": LSEG, "optimization": OptimizationParams(optimizer_type="sparse_adam")},
+            "--optimizer_type default",
+        ),
     ],
 )
 def test_what_is_refused(groups, part):

@@ -36,6 +36,15 @@ def test_every_nth_by_name(hold):
     assert sorted(names(train) + names(test)) == sorted(NAMES)
 
 
+def test_the_first_test_view_may_come_later():
+    """Feature 3DGS and Label-3DGS hold out index 2, 10, 18 ... of the sorted names."""
+    _, test = split_cameras(cameras(), ReadOptions(eval=True, llffhold=8, test_offset=2))
+    assert names(test) == sorted(NAMES)[2::8] == ["a/9.jpg"]
+    for offset in (-1, 8):
+        with pytest.raises(DatasetError, match=f"--test_offset is {offset}; expected 0 to 7 with --llffhold 8"):
+            split_cameras(cameras(), ReadOptions(eval=True, llffhold=8, test_offset=offset))
+
+
 def test_list_with_and_without_extensions(tmp_path):
     (tmp_path / "test.txt").write_text("# held out\na/10.jpg\n\nc\n")
     for options in (ReadOptions(test_list=str(tmp_path / "test.txt")), ReadOptions(eval=True, llffhold=0)):

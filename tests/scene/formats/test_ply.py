@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scene.formats import SplatArrays, read_splats, write_splats
-from scene.formats.ply import property_names, read_ply, read_points, write_ply, write_points
+from scene.formats.ply import LABEL_PREFIX, property_names, read_ply, read_points, write_ply, write_points
 from scene.gaussian_model import GaussianModel
 from scene.scene_info import PointCloud
 from tests.helpers import data_path
@@ -64,6 +64,14 @@ def test_header_and_layout_are_what_sibr_reads(tmp_path):
 def test_feature_columns_come_last():
     names = property_names(num_rest=0, feature_dim=12)
     assert names[-13:] == ["rot_3", *(f"semantic_{index}" for index in range(12))]
+
+
+def test_class_logits_have_columns_of_their_own(tmp_path):
+    arrays = random_arrays(feature_dim=11)
+    write_ply(tmp_path / "a.ply", arrays, LABEL_PREFIX)
+    names = plyfile.PlyData.read(str(tmp_path / "a.ply"))["vertex"].data.dtype.names
+    assert names[-12:] == ("rot_3", *(f"label_{index}" for index in range(11)))
+    assert_same(read_ply(tmp_path / "a.ply"), arrays)
 
 
 def shuffled_copy(path, target, rename=lambda name: name, drop=()):
