@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from utils.progress import say
 
 IDENTITY = "identity.json"  # of the maps in a folder that is being filled
 BASIS_PICTURES = 24
+WRITERS = 4  # threads that write maps
 PATIENCE_SEC = 3600.0  # that other processes wait for the first one
 
 
@@ -81,9 +84,15 @@ def build_cache(
     axes = _basis(teacher, images, folder, width, share)
     missing = [key for key in share.of(list(images.paths)) if not writer.has(key)]
     _announce(teacher, images, missing, share)
-    for encoded in _encoded(teacher, images, missing):
-        shown = encoded if axes is None else encoded._replace(features=axes.shorten(encoded.features))
-        writer.add(shown)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        waiting: deque[Future] = deque()
+        for encoded in _encoded(teacher, images, missing):
+            shown = encoded if axes is None else encoded._replace(features=axes.shorten(encoded.features))
+            waiting.append(pool.submit(writer.add, shown))
+            if len(waiting) > WRITERS:
+                waiting.popleft().result()
+        for future in waiting:
+            future.result()
     if not all(writer.has(key) for key in images.paths):
         say(f"features: part {share.rank + 1} of {share.count} is done; the last part completes {folder}")
         return None

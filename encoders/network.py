@@ -97,7 +97,8 @@ class NetworkTeacher(ABC):
             for group in self._batches(images):
                 for prepared, features in zip(group, self._run(network, group, device), strict=True):
                     shown, placement = self.place(features, prepared.size)
-                    rows = shown.permute(1, 2, 0).float().cpu().numpy()
+                    number = torch.float16 if device.type == "cuda" else torch.float32  # as stored; half the way
+                    rows = shown.permute(1, 2, 0).to(number).contiguous().cpu().numpy()
                     yield EncodedMap(prepared.key, rows, placement)
                     done += 1
                     progress.update(done)

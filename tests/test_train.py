@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import train
+from arguments import ModelParams
 from encoders import TeacherRecord
 from examples.make_scene import SceneOptions, make
 from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
@@ -320,6 +321,22 @@ def test_frozen_gaussians_keep_everything_but_their_features(data, finished, tmp
     after, before = (read_ply(p).named() for p in (tmp_path / f"point_cloud/iteration_{last}/point_cloud.ply", ply))
     assert after.pop("semantic_feature").any() and before.pop("semantic_feature").any()
     assert all((after[name] == before[name]).all() for name in before)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("mode", ["lift", "sgd", "lift+sgd"])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_every_mode_runs_on_a_gpu(data, tmp_path, mode, frozen):
+    """With a decoder and CUDA graphs, colours first and features on top."""
+    flags = [word if word not in ("cpu", BACKEND) else "cuda" for word in FLAGS]
+    train.main(["-s", str(data), "-m", str(tmp_path / "a"), *flags, "--distill", mode])
+    if frozen:
+        ply = str(max((tmp_path / "a").glob("point_cloud/*/point_cloud.ply")))
+        start = ["--start_ply", ply, "--freeze_geometry", "--distill", mode]
+        train.main(["-s", str(data), "-m", str(tmp_path / "b"), *flags, *start])
+    model = open_trained(ModelParams(source_path=str(data), model_path=str(tmp_path / ("b" if frozen else "a"))))
+    assert model.model.feature_dim == WIDTH and model.decoder.teacher_dim == TEACHER_DIM
+    assert bool(model.model.features.any()) and bool(torch.isfinite(model.model.features).all())
 
 
 def test_frozen_runs_resume_to_the_same_result(data, finished, tmp_path):

@@ -143,6 +143,8 @@ class Trainer:
             watch.record(self.iteration, loss, self.model)
         self.density.observe(output, self.iteration)
         self._step(output)
+        if self._distils(camera):
+            self.distiller.step()
         return Step(output.color.detach(), truth, loss.detach(), output.instances)
 
     def _may_use_graphs(self) -> bool:
@@ -193,8 +195,6 @@ class Trainer:
         if self.motion_optimizer is not None:
             self.motion_optimizer.step()
             self.motion_optimizer.zero_grad(set_to_none=True)
-        if self.distiller is not None:
-            self.distiller.step()
 
     def _report(self, step: Step, bar: Progress, log: RunLog) -> None:
         iteration, last = self.iteration, self.total
