@@ -9,6 +9,7 @@ Reads what render.py (and segment.py) wrote and writes `results.json` and `per_v
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import ndraster
@@ -18,6 +19,8 @@ from torch import Tensor
 
 from arguments import MetricsParams, parse
 from encoders.base import IGNORE_LABEL, label_path
+from encoders.label_maps import CLASSES_FILE, read_ids
+from encoders.label_scores import LABELS, confusion_scores, truth_ids
 from utils.errors import UserError
 from utils.files import read_json, write_json
 from utils.image_io import read_image, resize_uint8, to_float
@@ -32,6 +35,10 @@ CONVENTION = (
 MASK_CONVENTION = (
     "per view: IoU = intersection/union, accuracy = equal pixels; labels resized to the mask by nearest neighbour, "
     "ignored pixels left out; mean over the views that have labels"
+)
+LABEL_CONVENTION = (
+    "one confusion matrix over all views; classes matched by name, pixels of other classes left out; mIoU over the "
+    "classes that occur"
 )
 Lpips = Callable[[Tensor, Tensor], Tensor]
 
@@ -52,11 +59,16 @@ def score_model(model_path: Path, params: MetricsParams, lpips: Lpips | None) ->
     results, per_view = {}, {}
     for folder in rendered_folders(model_path):
         results[folder.name], per_view[folder.name] = score_images(folder, lpips)
+        if params.labels and (folder / "saved_labels").is_dir():
+            results[folder.name] |= label_scores(rendered_labels(folder, model_path), Path(params.labels))
         say_scores(f"{model_path.name} {folder.name} test", results[folder.name])
     if params.labels:
-        for folder in mask_folders(model_path, params.selection):
+        for folder in selection_folders(model_path, params.selection, is_needed=not results):
             name = f"segment/{folder.name}"
-            results[name], per_view[name] = score_masks(folder, Path(params.labels), params.object)
+            if (folder / "labels").is_dir():
+                results[name] = label_scores(selected_labels(folder), Path(params.labels))
+            else:
+                results[name], per_view[name] = score_masks(folder, Path(params.labels), params.object)
             say_scores(f"{model_path.name} {name}", results[name])
     if not results:
         raise UserError(f"{model_path}: no rendered test views; hold some out with train.py --eval, then run render.py")
@@ -118,12 +130,46 @@ def load_lpips() -> Lpips | None:
     return LearnedPerceptualImagePatchSimilarity(net_type="vgg", normalize=False).eval()
 
 
-def mask_folders(model_path: Path, selection: str) -> list[Path]:
-    """Folders segment/<name> to be scored: the named one, or all."""
-    folders = sorted(path.parent for path in model_path.glob("segment/*/masks"))
+@dataclass(frozen=True)
+class LabelMaps:
+    """Found label maps: ids [H, W] by image name, as indices into `classes`."""
+
+    ids: dict[str, np.ndarray]
+    classes: list[str]
+
+
+def rendered_labels(folder: Path, model_path: Path) -> LabelMaps:
+    """What render.py saved of a label model."""
+    frames = read_json(folder / "manifest.json")["frames"]
+    maps = {frame["image_name"]: folder / "saved_labels" / f"{frame['index']:05d}{LABELS}" for frame in frames}
+    return LabelMaps({name: read_ids(path) for name, path in maps.items()}, read_json(model_path / CLASSES_FILE))
+
+
+def selected_labels(folder: Path) -> LabelMaps:
+    """What segment.py wrote for several words, of the views held out from training (of all where none were)."""
+    names = read_json(folder / "labels" / "classes.json")
+    views = read_json(folder / "selection.json")["views"]
+    held_out = [view for view in views if view["split"] == "test"] or views
+    maps = {view["image_name"]: read_ids(folder / "labels" / f"{view['key']}.png") - 1 for view in held_out}
+    return LabelMaps(maps, [names[str(number)] for number in range(1, len(names))])
+
+
+def label_scores(found: LabelMaps, labels: Path) -> dict:
+    """Scores of label maps against true ones whose classes have the same names."""
+    truths = {name: truth_ids(labels, name, found.classes) for name in found.ids}
+    pairs = [(ids, truths[name]) for name, ids in found.ids.items() if truths[name] is not None]
+    if not pairs:
+        raise UserError(f"{labels}: no label of any of the {len(truths)} views; expected <view>.png; check --labels")
+    scores = confusion_scores(pairs, found.classes)
+    return {f"label_{name}": value for name, value in scores.items()} | {"label_convention": LABEL_CONVENTION}
+
+
+def selection_folders(model_path: Path, selection: str, is_needed: bool) -> list[Path]:
+    """Folders segment/<name> to be scored: the named one, or all; an error without any where one `is_needed`."""
+    folders = sorted({path.parent for kind in ("masks", "labels") for path in model_path.glob(f"segment/*/{kind}")})
     if selection:
         folders = [folder for folder in folders if folder.name == selection]
-    if not folders:
+    if not folders and (is_needed or selection):
         wanted = f"segment/{selection or '<name>'}/masks"
         raise UserError(f"{model_path}: no {wanted}; run: python segment.py -m {model_path} --point X Y --view K")
     return folders
@@ -163,7 +209,8 @@ def read_manifest(folder: Path) -> dict:
 def resolve_object(labels: Path, wanted: str, manifest: dict) -> int | None:
     """Label id to score against; None = the label images are plain masks (0 = outside).
 
-    `wanted` is an id or a name of classes.json; empty = the label under the first click, when its view is labelled.
+    `wanted` is an id or a name of classes.json; empty = the label under the first click, when its view is labelled, or
+    the word that was asked for, when it is the name of a label.
     """
     classes = read_json(labels / "classes.json") if (labels / "classes.json").is_file() else {}
     if wanted.isdigit():
@@ -176,7 +223,12 @@ def resolve_object(labels: Path, wanted: str, manifest: dict) -> int | None:
         return ids[0]
     if not classes:
         return None
-    return label_under_click(labels, manifest)
+    if manifest["points"]:
+        return label_under_click(labels, manifest)
+    asked = manifest.get("text") or ("",)
+    if len(asked) == 1 and asked[0] in classes.values():
+        return resolve_object(labels, asked[0], manifest)
+    raise UserError(f"{labels} has {', '.join(classes.values())}; expected to be told which was selected; add --object")
 
 
 def label_under_click(labels: Path, manifest: dict) -> int:

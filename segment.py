@@ -1,41 +1,59 @@
-"""Selects an object by clicks: its mask in every view, and the Gaussians of the object and of the rest.
+"""Selects objects of a trained model by clicks, boxes or words: masks of every view, and the Gaussians themselves.
 
     python segment.py -m output/run --point 120 80 --view 0
     python segment.py -m output/run --point 120 80 --point 130 95 --negative 20 20 --view_name 0001.jpg
+    python segment.py -m output/run --box 90 60 150 110 --action extract
+    python segment.py -m output/run --text car --negative road
+    python segment.py -m output/run --text car --text tree
+    python segment.py -m output/run --label_src car,tree,road
+    python segment.py -m output/run --everything
 
 X is the column and Y the row in the training image of that view, at the size that training used. Writes to
-<model>/segment/<name>: {masks,overlay}/<view>.png, overlay.mp4, selected.ply, rest.ply, selection.npz, selection.json.
+<model>/segment/<name>; docs/segment.md says what.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from arguments import ModelParams, PipelineParams, SegmentParams, SemanticParams, merge_saved
+from arguments.segment_checks import check_segment_options
 from encoders import image_key
-from gaussian_renderer import RenderSettings, render, sinks, trajectories
-from gaussian_renderer.blend_weights import blend_weights
+from encoders.ade20k import read_label_set
+from encoders.record import TeacherRecord
+from encoders.sam_net.rendered_masks import rendered_mask
+from encoders.sam_net.segmenter import DEFAULT, Segmenter
+from encoders.text import TEMPLATES, encode_prompts, open_text_encoder, relevance
+from gaussian_renderer import RenderSettings, trajectories
 from gaussian_renderer.feature_basis import evenly_spread
-from gaussian_renderer.frames import render_frames
-from gaussian_renderer.membership import mask_picture, overlay_picture
+from gaussian_renderer.feature_space import comparable_rows, inner_products, word_cosines
+from gaussian_renderer.frames import Frame
+from gaussian_renderer.label_pictures import MAX_LABELS, LabelField, membership_field
+from gaussian_renderer.mask_lifting import Decode, ViewPrompt, lift_prompt
+from gaussian_renderer.prompting import WEIGHT_VIEWS, check_prompt, pointed_prompt, seen_cloud, surface_of
+from gaussian_renderer.selection_folder import SelectionFolder
 from gaussian_renderer.trained import TrainedScene, open_trained
 from scene.cameras import Camera
-from scene.formats import write_splats
-from scene.selection import Clicks, Selection, click_query, clicked_gaussians, select
+from scene.clusters import SIMILAR, cluster
+from scene.editing import CANONICAL_NEGATIVES, target_ids
+from scene.prompts import Surface
+from scene.selection import UNDECIDED, Cloud, Selection, disjoint, select, select_scored
 from utils.errors import UserError
-from utils.files import atomic_path, write_json
-from utils.progress import say, set_quiet
+from utils.files import write_json
+from utils.image_io import to_uint8
+from utils.progress import say, set_quiet, warn
 from utils.script import run
 
 GROUPS = (ModelParams, PipelineParams, SemanticParams, SegmentParams)
-WEIGHT_VIEWS = 24  # views over which the visibility of the Gaussians is measured
-VIDEO_VIEWS = 60
+LANGUAGE_TEACHERS = ("lseg", "clip")  # whose words compare with any other words
+TEMPERATURE = 0.1  # of relevance, as in LERF (Kerr et al. 2023)
+SAM_MAP_PX = 512  # longer side of the maps rendered for SAM, whose cells are a 64th of a picture
 
 
 @dataclass(frozen=True)
@@ -45,41 +63,65 @@ class Job:
     trained: TrainedScene
     settings: RenderSettings
     options: SegmentParams
-    camera: Camera
-    """The view that was clicked in."""
+    record: TeacherRecord
+    """Whose features the Gaussians carry."""
+    blends_probabilities: bool = False
+    """A label model whose views blend class probabilities rather than logits."""
 
-    @property
-    def folder(self) -> Path:
+    @cached_property
+    def camera(self) -> Camera:
+        """The view that points and boxes refer to."""
+        return prompted_camera(self.trained.scene.train, self.options)
+
+    @cached_property
+    def rows(self) -> Tensor:
+        """[N, D] with the cosines of the teacher's space; of a label model, class probabilities."""
+        features = self.trained.model.features.detach()
+        return features.softmax(1) if self.trained.classes else comparable_rows(features, self.trained.decoder)
+
+    @cached_property
+    def cloud(self) -> Cloud:
+        """The Gaussians in space."""
+        return seen_cloud(self.trained.scene.train, self.trained.model, self.settings)
+
+    @cached_property
+    def folder(self) -> SelectionFolder:
         """Where everything is written."""
-        return self.trained.model_path / "segment" / self.options.name
+        path = self.trained.model_path / "segment" / self.options.name
+        fps = 0 if self.options.skip_video else self.options.fps
+        return SelectionFolder(path, self.trained, self.settings, view_file, fps)
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Select what the command line asks for; `args` stands in for it."""
-    model, pipeline, _, options = merge_saved("Select an object of a trained model by clicks.", *GROUPS, args=args)
+    groups = merge_saved("Select objects of a trained model by clicks, boxes or words.", *GROUPS, args=args)
+    options = groups[-1]
     set_quiet(options.quiet)
-    check_options(options)
+    check_segment_options(options)
+    job = open_job(*groups)
+    if options.label_src is not None:
+        name_everything(job)
+    elif options.everything:
+        find_everything(job)
+    elif options.text:
+        write_selections(job, by_words(job))
+    else:
+        write_selections(job, [by_sam(job) if options.sam else by_pointing(job)])
+
+
+def open_job(model: ModelParams, pipeline: PipelineParams, semantic: SemanticParams, options: SegmentParams) -> Job:
+    """Load the model; it must have features or labels."""
     trained = open_trained(model, options.iteration)
     if trained.model.features is None:
         raise UserError(f"{model.model_path}: this model has no features; expected some; train with -f classical")
-    camera = clicked_camera(trained.scene.train, options)
-    job = Job(trained, RenderSettings(model.backend, pipeline.antialiasing), options, camera)
-    selection = select_by_clicks(job)
-    write_selection(job, selection)
-    write_pictures(job, selection)
-    say_result(job, selection)
+    dim = trained.model.feature_dim if trained.decoder is None else trained.decoder.teacher_dim
+    record = TeacherRecord.load(model.model_path, semantic.foundation_model, dim)
+    settings = RenderSettings(model.backend, pipeline.antialiasing)
+    return Job(trained, settings, options, record, semantic.label_loss == "nll_prob")
 
 
-def check_options(options: SegmentParams) -> None:
-    """Refuse a run without a click, and a name that leaves the folder."""
-    if not options.point:
-        raise UserError("no point given; expected a pixel on the object; add --point X Y (and --view K)")
-    if not options.name or Path(options.name).name != options.name:
-        raise UserError(f"--name is {options.name!r}; expected a plain folder name, e.g. fox")
-
-
-def clicked_camera(cameras: Sequence[Camera], options: SegmentParams) -> Camera:
-    """The training view that the points refer to."""
+def prompted_camera(cameras: Sequence[Camera], options: SegmentParams) -> Camera:
+    """The training view that points and boxes refer to."""
     ordered = trajectories.sorted_by_name(cameras)
     if options.view_name:
         wanted = image_key(options.view_name)
@@ -93,70 +135,159 @@ def clicked_camera(cameras: Sequence[Camera], options: SegmentParams) -> Camera:
     return ordered[options.view]
 
 
-def select_by_clicks(job: Job) -> Selection:
-    """Queries from the rendered features under the clicks, then the Gaussians that are like them.
-
-    Queries come from the rendered map rather than from the teacher's: it is sharper, exists for every view, and blends
-    exactly the features that it is compared with. Cosines are those of the teacher's space, also with a decoder.
-    """
-    model, options = job.trained.model, job.options
-    features = comparable_features(job.trained)
-    with torch.no_grad():
-        output = render(job.camera, model, settings=job.settings, features=features)
-    surface = (output.features, output.alpha, output.median_depth)
-    positive = [click_query(*surface, point) for point in options.point]
-    negative = [click_query(*surface, point) for point in options.negative]
-    seeds = torch.cat([clicked_gaussians(output.median_ids, output.median_depth, point) for point in options.point])
-    clicks = Clicks(torch.stack(positive), torch.stack(negative) if negative else features[:0], seeds)
-    weight = blend_weights(evenly_spread(job.trained.scene.train, WEIGHT_VIEWS), model, job.settings)
-    return select(features, clicks, model.means.detach(), weight, options.threshold, options.connected)
+def by_pointing(job: Job) -> Selection:
+    """The Gaussians like those under points or in boxes."""
+    options = job.options
+    asked = ViewPrompt(options.point, options.negative)
+    prompt = pointed_prompt(job.camera, job.trained.model, job.rows, asked, options.box, job.settings)
+    return select(job.rows, prompt, job.cloud, options.threshold, options.connected)
 
 
-def comparable_features(trained: TrainedScene) -> Tensor:
-    """Rows [N, D] or [N, D + 1] whose cosines are those of the decoded features (see LinearDecoder.metric_root)."""
-    features = trained.model.features.detach()
-    if trained.decoder is None:
-        return features
-    ones = torch.ones_like(features[:, :1])
-    return torch.cat([features, ones], dim=1) @ trained.decoder.metric_root().T
+def by_sam(job: Job) -> Selection:
+    """The Gaussians inside the masks that SAM's decoder gives for the prompt in every view."""
+    options, model, camera = job.options, job.trained.model, job.camera
+    asked = ViewPrompt(options.point, options.negative, options.box[0] if options.box else None)
+    check_prompt(asked, options.box, (camera.width, camera.height))
+    decode = sam_decoder(job)
+
+    def draw(camera: Camera) -> Surface:
+        scale = min(1.0, SAM_MAP_PX / max(camera.width, camera.height))
+        size = (max(1, round(camera.height * scale)), max(1, round(camera.width * scale)))
+        surface = surface_of(camera, model, model.features, replace(job.settings, feature_size=size))
+        decoder = job.trained.decoder
+        return surface if decoder is None else replace(surface, features=decoder(surface.features))
+
+    others = [other for other in evenly_spread(job.trained.scene.train, WEIGHT_VIEWS) if other is not camera]
+    share = lift_prompt(model, [camera, *others], asked, draw, decode, job.settings)
+    return select_scored(share, job.cloud, 0.5 if options.threshold is None else options.threshold)
 
 
-def write_selection(job: Job, selection: Selection) -> None:
-    """The Gaussians of the object, those of the rest, and the index-aligned arrays."""
-    model, mask = job.trained.model, selection.mask
-    write_splats(job.folder / "selected.ply", model.subset(mask).to_arrays())
-    write_splats(job.folder / "rest.ply", model.subset(~mask).to_arrays())
-    arrays = {
-        "mask": mask,
-        "similarity": selection.similarity,
-        "score": selection.score,
-        "positive_queries": selection.clicks.positive,
-        "negative_queries": selection.clicks.negative,
-    }
-    with atomic_path(job.folder / "selection.npz") as temp, open(temp, "wb") as file:
-        np.savez_compressed(
-            file,
-            threshold=np.float32(selection.threshold),
-            **{name: value.cpu().numpy() for name, value in arrays.items()},
-        )
-    write_json(job.folder / "selection.json", describe(job, selection))
+def sam_decoder(job: Job) -> Decode:
+    """SAM's mask decoder for views of rendered features."""
+    if job.record.name != "sam":
+        raise UserError(f"--sam: the features are those of '{job.record.name}'; expected a model trained with -f sam")
+    device = str(job.trained.model.device)
+    segmenter = Segmenter(job.options.sam_weights, job.record.options.get("model") or DEFAULT, device)
+    images = job.trained.scene.images
+
+    def decode(camera: Camera, surface: Surface, asked: ViewPrompt) -> Tensor:
+        photo = to_uint8(images.get(camera).image)
+        return rendered_mask(segmenter, surface.features, photo, asked.positive, asked.negative, asked.box)
+
+    return decode
 
 
-def describe(job: Job, selection: Selection) -> dict:
-    """What was asked and found, and which views there are masks of."""
-    scene = job.trained.scene
+def by_words(job: Job) -> list[Selection]:
+    """One selection per word: the Gaussians that are like it, and more so than like any other word."""
+    scores = word_scores(job, [*job.options.text, *opposing_words(job)])
+    return disjoint([by_word(job, scores, index) for index in range(len(job.options.text))])
+
+
+def by_word(job: Job, scores: Tensor, index: int) -> Selection:
+    """The Gaussians of the word in one column of scores [N, K]; classes of a label model win by likelihood alone."""
+    options = job.options
+    ordered = torch.cat([scores[:, [index]], scores[:, :index], scores[:, index + 1 :]], dim=1)
+    if job.trained.classes:
+        odds = relevance(ordered, 1, temperature=1.0)[:, 0]
+        return select_scored(odds, job.cloud, UNDECIDED if options.threshold is None else options.threshold)
+    rivalled = ordered.shape[1] > 1
+    relevant = relevance(ordered, 1, TEMPERATURE)[:, 0] if rivalled else None
+    return select_scored(scores[:, index], job.cloud, options.threshold, relevant)
+
+
+def opposing_words(job: Job) -> list[str]:
+    """What the wanted words compete with."""
+    words = [str(word) for word in job.options.negative]
+    if job.trained.classes:
+        wanted = set(target_ids(job.trained.classes, job.options.text))
+        return [name for index, name in enumerate(job.trained.classes) if index not in wanted]
+    canonical = job.options.canonical_negatives and job.record.name in LANGUAGE_TEACHERS
+    return words + list(CANONICAL_NEGATIVES if canonical else ())
+
+
+def word_scores(job: Job, words: Sequence[str]) -> Tensor:
+    """Scores [N, K] of the Gaussians for all words: cosines, or the logits of a label model."""
+    trained = job.trained
+    if trained.classes:
+        return trained.model.features[:, target_ids(trained.classes, words)]
+    return word_cosines(trained.model.features, trained.decoder, encode(job, words))
+
+
+def encode(job: Job, words: Sequence[str]) -> Tensor:
+    """Words as unit rows [K, C] of the teacher's space."""
+    encoder = open_text_encoder(job.record, job.options.text_weights)
+    return encode_prompts(encoder, words, TEMPLATES[job.options.templates])
+
+
+def name_everything(job: Job) -> None:
+    """A label map of every view: for each pixel the word nearest to its rendered feature."""
+    words = label_set(job)
+    trained = job.trained
+    if trained.classes:
+        features = job.rows if job.blends_probabilities else trained.model.features
+        scores = features[:, target_ids(trained.classes, words)]
+    else:
+        scores = inner_products(trained.model.features, trained.decoder, encode(job, words))
+    field = LabelField(scores, tuple(words))
+    job.folder.write_labels(field)
+    job.folder.write_arrays(labels=field.of_gaussians())
+    write_json(job.folder.path / "selection.json", describe(job) | {"words": words})
+    say(f"{len(words)} words; written: {job.folder.path}, labels/, label_colors/ and legend.png among it")
+
+
+def label_set(job: Job) -> list[str]:
+    """The words of --label_src."""
+    given, classes = ",".join(job.options.label_src), job.trained.classes
+    if job.options.label_src and not given.strip(" ,"):
+        raise UserError("--label_src is empty; expected words with commas between; leave the value out for ADE20K's")
+    words = list(classes if classes and not given else dict.fromkeys(read_label_set(given)))
+    if len(words) > MAX_LABELS:
+        raise UserError(f"--label_src has {len(words)} words; expected at most {MAX_LABELS}; leave some out")
+    return words
+
+
+def find_everything(job: Job) -> None:
+    """All objects: regions of Gaussians with similar features, in every view and in space."""
+    similar = SIMILAR if job.options.threshold is None else job.options.threshold
+    numbers = cluster(job.rows, job.cloud, similar)
+    names = tuple(f"object {number + 1}" for number in range(int(numbers.max())))
+    job.folder.write_labels(membership_field(numbers, names), kind="cluster")
+    job.folder.write_arrays(labels=numbers)
+    write_json(job.folder.path / "selection.json", describe(job) | {"threshold": similar, "objects": len(names)})
+    say(f"found {len(names)} objects; written: {job.folder.path}")
+
+
+def write_selections(job: Job, selections: Sequence[Selection]) -> None:
+    """Everything about one selection, or about several with one label each."""
+    for selection, name in zip(selections, job.options.text or ("the prompt",), strict=True):
+        if not selection.mask.any():
+            warn(f"nothing is selected for {name}; lower --threshold, or ask in other words")
+    mask = torch.stack([selection.mask for selection in selections]).any(0)
+    job.folder.write_selections(selections, job.options.text)
+    if job.options.action != "mask":
+        job.folder.write_action(mask, job.options.action, job.options.color)
+    limits = [selection.threshold for selection in selections]
+    found = {"threshold": limits if len(limits) > 1 else limits[0], "selected": int(mask.sum()), "total": len(mask)}
+    write_json(job.folder.path / "selection.json", describe(job) | found)
+    say_result(job, found)
+
+
+def describe(job: Job) -> dict:
+    """What was asked, and which views there are pictures of."""
+    scene, options = job.trained.scene, job.options
+    pointed = bool(options.point or options.box)
     splits = [("train", camera) for camera in scene.train] + [("test", camera) for camera in scene.test]
     return {
         "iteration": job.trained.iteration,
-        "click_view": image_key(job.camera.image_name),
-        "click_size": [job.camera.width, job.camera.height],
-        "points": job.options.point,
-        "negative": job.options.negative,
-        "threshold": selection.threshold,
-        "threshold_is_automatic": job.options.threshold is None,
-        "connected": job.options.connected,
-        "selected": int(selection.mask.sum()),
-        "total": len(selection.mask),
+        "click_view": image_key(job.camera.image_name) if pointed else None,
+        "click_size": [job.camera.width, job.camera.height] if pointed else None,
+        "points": options.point,
+        "boxes": options.box,
+        "negative": options.negative,
+        "text": options.text,
+        "threshold_is_automatic": options.threshold is None,
+        "connected": options.connected,
+        "action": options.action,
         "views": [
             {"key": image_key(camera.image_name), "image_name": camera.image_name, "split": split}
             for split, camera in splits
@@ -164,35 +295,20 @@ def describe(job: Job, selection: Selection) -> dict:
     }
 
 
-def write_pictures(job: Job, selection: Selection) -> None:
-    """Masks and overlays of all photographed views, and a video of the overlay along a path through them."""
-    scene = job.trained.scene
-    membership = selection.mask[:, None].float()
-    pictures = [
-        sinks.FolderSink(job.folder / "masks", mask_picture, name=view_file, needs_features=True),
-        sinks.FolderSink(job.folder / "overlay", overlay_picture, name=view_file, needs_features=True),
-    ]
-    background = job.trained.background
-    shared = {"background": background, "settings": job.settings, "features": membership}
-    render_frames([*scene.train, *scene.test], job.trained.model, pictures, **shared)
-    if not job.options.skip_video:
-        video = sinks.VideoSink(job.folder / "overlay.mp4", overlay_picture, job.options.fps, needs_features=True)
-        render_frames(trajectories.slerp_path(scene.train, VIDEO_VIEWS), job.trained.model, [video], **shared)
-
-
-def view_file(frame: sinks.Frame) -> str:
+def view_file(frame: Frame) -> str:
     """Name of a view's picture: its image name without the ending, sub-folders joined by two underscores."""
     return f"{image_key(frame.camera.image_name)}.png"
 
 
-def say_result(job: Job, selection: Selection) -> None:
+def say_result(job: Job, found: dict) -> None:
     """What was found, where it is, and what to run next."""
-    count, total = int(selection.mask.sum()), len(selection.mask)
     origin = "automatic" if job.options.threshold is None else "given"
-    say(f"selected {count} of {total} Gaussians at {origin} threshold {selection.threshold:.3f}; written: {job.folder}")
+    limits = found["threshold"] if isinstance(found["threshold"], list) else [found["threshold"]]
+    shown = ", ".join(f"{limit:.3f}" for limit in limits)
+    counted = f"selected {found['selected']} of {found['total']} Gaussians at {origin} threshold {shown}"
+    say(f"{counted}; written: {job.folder.path}")
     labels = Path(job.trained.scene.info.root) / "labels"
-    shown = labels if labels.is_dir() else "LABEL_FOLDER"
-    say(f"next: python metrics.py -m {job.trained.model_path} --labels {shown}")
+    say(f"next: python metrics.py -m {job.trained.model_path} --labels {labels if labels.is_dir() else 'LABEL_FOLDER'}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from arguments import (
     parse,
     resolve_paths,
 )
-from encoders import FeatureMaps, open_features
+from encoders import LEGACY_FOLDERS, FeatureMaps, open_features
 from encoders.label_maps import open_label_maps
 from scene import GaussianModel, Scene
 from scene.checkpoint import checkpoint_path, latest_checkpoint, load_checkpoint
@@ -74,7 +74,17 @@ def read_options(args: Sequence[str] | None) -> RunOptions:
     if groups[-1].resume:
         groups = merge_saved(DESCRIPTION, *GROUPS, args=args)
     model, *others = groups
-    return RunOptions(resolve_paths(model), *others)
+    return with_labels_of_label3dgs(RunOptions(resolve_paths(model), *others))
+
+
+def with_labels_of_label3dgs(options: RunOptions) -> RunOptions:
+    """`-f lseg` means labels where Label-3DGS has put labels, and no features, into LSeg's folder."""
+    folder = Path(options.semantic.feature_cache or Path(options.model.source_path) / LEGACY_FOLDERS["lseg"])
+    has_labels = next(folder.glob("*_label_CxHxW.pt"), None) and not next(folder.glob("*_fmap_CxHxW.pt"), None)
+    if options.semantic.foundation_model != "lseg" or not has_labels:
+        return options
+    say(f"{folder} holds labels: -f {LABEL_TEACHER} instead of lseg")
+    return replace(options, semantic=replace(options.semantic, foundation_model=LABEL_TEACHER))
 
 
 def find_checkpoint(options: RunOptions) -> Path | None:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
+from ndraster import CellGrid, read_bilinear
 from torch import Tensor
 
+from gaussian_renderer.feature_basis import FeatureColors
 from gaussian_renderer.feature_decoder import LinearDecoder
 from gaussian_renderer.frames import Frame
+from scene.cameras import Camera
 from scene.image_store import ImageStore
 from utils.colormaps import depth_to_image
 from utils.files import save_torch, write_json
@@ -19,6 +24,18 @@ from utils.pca import Pca
 from utils.video import VideoWriter
 
 Picture = Callable[[Frame], Tensor]  # a frame -> image [1 or 3, H, W] in 0..1
+MaybePicture = Callable[[Frame], Tensor | None]  # None = there is none of this frame
+Lookup = Callable[[str], Tensor | None]  # image name -> map of that view, or None
+
+
+class Maps(Protocol):
+    """Maps of photographed views by image name."""
+
+    def has(self, image_name: str) -> bool: ...
+
+    def get(self, image_name: str) -> Tensor: ...
+
+
 FileName = Callable[[Frame], str]
 
 
@@ -28,9 +45,9 @@ def numbered(frame: Frame) -> str:
 
 
 class FolderSink:
-    """One PNG per frame, numbered from `00000.png` or named otherwise."""
+    """One PNG per frame that has a picture, numbered from `00000.png` or named otherwise."""
 
-    def __init__(self, folder: Path, picture: Picture, *, name: FileName = numbered, needs_features: bool = False):
+    def __init__(self, folder: Path, picture: MaybePicture, *, name: FileName = numbered, needs_features: bool = False):
         self.folder, self.picture, self.name = Path(folder), picture, name
         self.needs_features = needs_features
 
@@ -42,8 +59,10 @@ class FolderSink:
         return None
 
     def add(self, frame: Frame) -> None:
-        """Write the frame's picture."""
-        write_png(self.folder / self.name(frame), self.picture(frame))
+        """Write the frame's picture, if there is one."""
+        picture = self.picture(frame)
+        if picture is not None:
+            write_png(self.folder / self.name(frame), picture)
 
 
 class VideoSink:
@@ -66,16 +85,35 @@ class VideoSink:
         self._writer.add(to_uint8(self.picture(frame)))
 
 
+@dataclass(frozen=True)
+class MapLayout:
+    """The size of a teacher's maps, and where their cells lie on a picture."""
+
+    size: tuple[int, int]
+    """(h, w) in cells."""
+    placement: tuple[float, float, float, float] | None = None
+    """x0, dx, y0, dy: cell centres in picture widths and heights; None = corner cells lie on corner pixels."""
+
+    def read(self, features: Tensor, camera: Camera) -> Tensor:
+        """The map [D, h, w] read from one [D, H, W] of the camera's size; one of another size is returned as it is."""
+        if tuple(features.shape[1:]) != (camera.height, camera.width):
+            return features
+        pinhole = camera.pinhole
+        corners = CellGrid.corners(self.size, pinhole)
+        grid = corners if self.placement is None else CellGrid.of_fractions(*self.placement, pinhole)
+        return read_bilinear(features, grid, self.size)
+
+
 class SavedFeatureSink:
     """The feature map of each frame as `%05d_fmap_CxHxW.pt`: fp16 [C, h, w], decoded when there is a decoder.
 
-    `size` is the teacher's (h, w); a map of another size is resized to it before decoding, as in training.
+    `layout` is that of the teacher's maps: features are read at its cells before decoding, as in training.
     """
 
     needs_features = True
 
-    def __init__(self, folder: Path, decoder: LinearDecoder | None = None, size: tuple[int, int] | None = None):
-        self.folder, self.decoder, self.size = Path(folder), decoder, size
+    def __init__(self, folder: Path, decoder: LinearDecoder | None = None, layout: MapLayout | None = None):
+        self.folder, self.decoder, self.layout = Path(folder), decoder, layout
 
     def __enter__(self) -> SavedFeatureSink:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -87,11 +125,31 @@ class SavedFeatureSink:
     def add(self, frame: Frame) -> None:
         """Write the frame's map; the file name is Feature-3DGS's, letters `CxHxW` included."""
         features = _features_of(frame)
-        if self.size is not None and features.shape[1:] != self.size:
-            features = F.interpolate(features[None], size=self.size, mode="bilinear", align_corners=True)[0]
+        if self.layout is not None:
+            features = self.layout.read(features, frame.camera)
         if self.decoder is not None:
             features = self.decoder(features)
         save_torch(self.folder / f"{frame.index:05d}_fmap_CxHxW.pt", features.half().cpu())
+
+
+class SavedLabelSink:
+    """The likeliest class of each pixel as `%05d_label_CxHxW.pt`: int64 [H, W], despite the name (Label-3DGS's)."""
+
+    needs_features = True
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+
+    def __enter__(self) -> SavedLabelSink:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+    def add(self, frame: Frame) -> None:
+        """Write the frame's classes."""
+        save_torch(self.folder / f"{frame.index:05d}_label_CxHxW.pt", label_map(frame).cpu())
 
 
 class ManifestSink:
@@ -134,16 +192,62 @@ def ground_truth_picture(images: ImageStore, background: Tensor) -> Picture:
     return lambda frame: images.get(frame.camera, background).image
 
 
-def feature_picture(pca: Pca) -> Picture:
-    """The feature map as colours, through one basis for the whole scene so that frames do not flicker."""
+def feature_picture(basis: Pca, decoder: LinearDecoder | None = None) -> Picture:
+    """The feature map as colours, through one basis for the whole scene so that frames do not flicker.
+
+    Args:
+        basis: of the teacher's space.
+        decoder: from the rendered features to that space; None = they live there.
+    """
+    colors = FeatureColors(basis, decoder)
 
     def picture(frame: Frame) -> Tensor:
-        unit = F.normalize(_features_of(frame), dim=0)
-        colors = pca.apply(unit.movedim(0, -1).cpu()).movedim(-1, 0)
-        alpha = F.interpolate(frame.output.alpha[None].cpu(), colors.shape[1:], mode="area")[0]
-        return (colors * alpha).clamp(0.0, 1.0)
+        features = _features_of(frame)
+        return colors.of(features) * _alpha_at(frame, features.shape[1:])
 
     return picture
+
+
+def teacher_picture(lookup: Lookup, basis: Pca) -> MaybePicture:
+    """The teacher's map of the frame's view in the colours of `feature_picture`, at the map's own size."""
+    colors = FeatureColors(basis)
+
+    def picture(frame: Frame) -> Tensor | None:
+        features = lookup(frame.camera.image_name)
+        return None if features is None else colors.of(features)
+
+    return picture
+
+
+def label_map(frame: Frame) -> Tensor:
+    """The likeliest class [H, W] int64 of each pixel of a frame whose features are class scores."""
+    return _features_of(frame).argmax(0)
+
+
+def label_picture(palette: Tensor) -> Picture:
+    """Classes as colours; `palette` is [K, 3] in 0..1. Black where nothing is."""
+
+    def picture(frame: Frame) -> Tensor:
+        labels = label_map(frame)
+        return label_colors(labels, palette) * _alpha_at(frame, labels.shape)
+
+    return picture
+
+
+def true_label_picture(lookup: Lookup, palette: Tensor) -> MaybePicture:
+    """The true classes of the frame's view in the same colours, at the label map's own size."""
+
+    def picture(frame: Frame) -> Tensor | None:
+        labels = lookup(frame.camera.image_name)
+        return None if labels is None else label_colors(labels, palette)
+
+    return picture
+
+
+def label_colors(labels: Tensor, palette: Tensor) -> Tensor:
+    """Class numbers [h, w] as colours [3, h, w]; negative ones (unknown) are black."""
+    colors = palette.to(labels.device)[labels.clamp_min(0)] * (labels >= 0)[..., None]
+    return colors.movedim(-1, 0)
 
 
 def side_by_side(*pictures: Picture) -> Picture:
@@ -155,3 +259,8 @@ def _features_of(frame: Frame) -> Tensor:
     if frame.output.features is None:
         raise ValueError(f"{frame.camera.image_name}: rendered without features; expected a sink with needs_features")
     return frame.output.features
+
+
+def _alpha_at(frame: Frame, size: tuple[int, int]) -> Tensor:
+    """Alpha [1, h, w] at the size of a feature map."""
+    return F.interpolate(frame.output.alpha[None], size, mode="area")[0].clamp(0.0, 1.0)

@@ -27,14 +27,21 @@ def slerp_path(cameras: Sequence[Camera], num_views: int) -> Iterator[Camera]:
     Rotations are slerped, centres follow a Catmull-Rom spline, the time is blended linearly; intrinsics and image
     size are the first camera's.
     """
-    keys = _key_poses(cameras)
-    for index, u in enumerate(torch.linspace(0, len(keys.times) - 1, num_views, dtype=torch.float64).tolist()):
-        yield keys.camera_at(u, index, f"slerp_{index:05d}")
+    yield from _along(_key_poses(sorted_by_name(cameras)), num_views, "slerp")
+
+
+def lerp_path(cameras: Sequence[Camera], num_views: int) -> Iterator[Camera]:
+    """`num_views` cameras straight from the first to the last training camera by name: Feature 3DGS's novel views.
+
+    Centres are blended linearly, rotations slerped (a linear blend of matrices is no rotation).
+    """
+    ordered = sorted_by_name(_nonempty(cameras))
+    yield from _along(_key_poses([ordered[0], ordered[-1]]), num_views, "lerp")
 
 
 def in_betweens(cameras: Sequence[Camera], per_pair: int = 2) -> Iterator[Camera]:
     """`per_pair` cameras strictly between each two neighbours by name (t = 1/3, 2/3 for two), keys left out."""
-    keys = _key_poses(cameras)
+    keys = _key_poses(sorted_by_name(cameras))
     for pair in range(len(keys.times) - 1):
         for step in range(per_pair):
             index = pair * per_pair + step
@@ -48,12 +55,13 @@ def orbit(cameras: Sequence[Camera], num_views: int) -> Iterator[Camera]:
     distance. When the training views leave more than a quarter of the circle unseen, the path swings to and fro
     over the seen arc instead.
     """
-    first = _nonempty(cameras)[0]
-    ring = _fit_ring(cameras)
-    for index in range(num_views):
-        azimuth = ring.azimuth_at(index / num_views)
-        pose = look_at(ring.point(azimuth), ring.centre, ring.up).float()
-        yield _moved(first, index, f"orbit_{index:05d}", pose, first.time)
+    yield from _around(_nonempty(cameras)[0], _fit_ring(cameras), num_views, "orbit")
+
+
+def circle(cameras: Sequence[Camera], num_views: int) -> Iterator[Camera]:
+    """Like `orbit`, but all around in any case."""
+    ring = replace(_fit_ring(_nonempty(cameras)), arc_rad=2 * math.pi)
+    yield from _around(cameras[0], ring, num_views, "circle")
 
 
 def scene_centre(cameras: Sequence[Camera]) -> Tensor:
@@ -100,21 +108,28 @@ class _KeyPoses:
         pose[:3, :3] = rotation.T
         pose[:3, 3] = -rotation.T @ self._centre_at(left, t)
         time = (1 - t) * self.times[left] + t * self.times[right]
-        return _moved(self.template, uid, name, pose.float(), time)
+        return moved(self.template, uid, name, pose.float(), time)
 
     def _centre_at(self, left: int, t: float) -> Tensor:
-        """Catmull-Rom through four neighbouring centres (end points repeated)."""
+        """Catmull-Rom through four neighbouring centres (end points repeated); a straight line between only two."""
         last = len(self.times) - 1
         p0, p1, p2, p3 = (self.centres[min(max(left + k, 0), last)] for k in (-1, 0, 1, 2))
+        if last == 1:
+            return torch.lerp(p1, p2, t)
         linear, square, cubic = p2 - p0, 2 * p0 - 5 * p1 + 4 * p2 - p3, 3 * (p1 - p2) + p3 - p0
         return p1 + 0.5 * t * (linear + t * (square + t * cubic))
 
 
-def _key_poses(cameras: Sequence[Camera]) -> _KeyPoses:
-    ordered = sorted_by_name(_nonempty(cameras))
-    rotations = torch.stack([camera.world_to_camera[:3, :3].double().T for camera in ordered])
+def _key_poses(ordered: Sequence[Camera]) -> _KeyPoses:
+    rotations = torch.stack([camera.world_to_camera[:3, :3].double().T for camera in _nonempty(ordered)])
     centres = torch.stack([camera.center.double() for camera in ordered])
     return _KeyPoses(ordered[0], matrix_to_quaternion(rotations), centres, [camera.time for camera in ordered])
+
+
+def _along(keys: _KeyPoses, num_views: int, name: str) -> Iterator[Camera]:
+    """Cameras evenly spread from the first key to the last."""
+    for index, u in enumerate(torch.linspace(0, len(keys.times) - 1, num_views, dtype=torch.float64).tolist()):
+        yield keys.camera_at(u, index, f"{name}_{index:05d}")
 
 
 @dataclass(frozen=True)
@@ -140,6 +155,13 @@ class _Ring:
         other = torch.linalg.cross(self.up, self.side)
         flat = math.cos(azimuth_rad) * self.side + math.sin(azimuth_rad) * other
         return self.centre + self.radius * flat + self.height * self.up
+
+
+def _around(first: Camera, ring: _Ring, num_views: int, name: str) -> Iterator[Camera]:
+    """Cameras evenly spread over one round of a ring."""
+    for index in range(num_views):
+        pose = look_at(ring.point(ring.azimuth_at(index / num_views)), ring.centre, ring.up).float()
+        yield moved(first, index, f"{name}_{index:05d}", pose, first.time)
 
 
 def _fit_ring(cameras: Sequence[Camera]) -> _Ring:
@@ -174,7 +196,7 @@ def _covered_arc(azimuths_rad: Tensor) -> tuple[float, float]:
     return start, 2 * math.pi - float(gaps[widest])
 
 
-def _moved(template: Camera, uid: int, name: str, pose: Tensor, time: float) -> Camera:
+def moved(template: Camera, uid: int, name: str, pose: Tensor, time: float) -> Camera:
     """A camera with the template's intrinsics at another pose [4, 4]."""
     return replace(template, uid=uid, image_name=name, world_to_camera=pose, time=time, info=None)
 

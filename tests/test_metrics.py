@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import metrics
 from tests.helpers import assert_one_line_error, run_script
@@ -134,3 +135,49 @@ def test_a_damaged_picture_ends_the_script_with_one_line(tmp_path):
     path = tmp_path / "test" / "ours_30" / "renders" / "00002.png"
     path.write_bytes(path.read_bytes()[:200])
     assert_one_line_error(run_script("metrics.py", "-m", tmp_path), "00002.png")
+
+
+def test_a_selection_by_a_word_is_measured_against_the_label_of_that_name(tmp_path):
+    labels = tmp_path / "labels"
+    write_masks(tmp_path, labels, {"a": "test"})
+    path = tmp_path / "segment" / "toy" / "selection.json"
+    record = read_json(path) | {"points": [], "click_view": None, "click_size": None}
+    write_json(path, record | {"text": ["toy"]})
+    metrics.main(["-m", str(tmp_path), "--labels", str(labels)])
+    assert read_json(tmp_path / "results.json")["segment/toy"]["object"] == 2
+    for text in (["something"], ["toy", "nothing"], []):
+        write_json(path, record | {"text": text})
+        with pytest.raises(UserError, match="has nothing, toy; .* add --object"):
+            metrics.main(["-m", str(tmp_path), "--labels", str(labels)])
+
+
+def test_label_maps_are_scored_by_name(tmp_path):
+    """Two of six pixels are wrong, among them one of a class that the model does not know."""
+    labels, run = tmp_path / "labels", tmp_path / "run"
+    write_views(run, difference=0, count=1)
+    write_png(labels / "a.png", np.array([[4, 4, 7], [7, 7, 9]], np.uint8))
+    write_json(labels / "classes.json", {"4": "tree", "7": "wall", "9": "sky"})
+    write_json(run / "label_classes.json", ["wall", "tree"])
+    write_json(run / "test/ours_30/manifest.json", {"frames": [{"index": 0, "image_name": "a.jpg"}]})
+    (run / "test/ours_30/saved_labels").mkdir()
+    found = torch.tensor([[1, 0, 0], [0, 0, 1]])
+    torch.save(found, run / "test/ours_30/saved_labels/00000_label_CxHxW.pt")
+    metrics.main(["-m", str(run), "--labels", str(labels)])
+    scores = read_json(run / "results.json")["ours_30"]
+    assert scores["label_accuracy"] == pytest.approx(4 / 5)
+    assert scores["label_miou"] == pytest.approx((1 / 2 + 3 / 4) / 2)
+    assert scores["label_per_class_iou"] == {"wall": pytest.approx(3 / 4), "tree": pytest.approx(1 / 2)}
+
+
+def test_maps_of_several_words_are_scored_on_held_out_views(tmp_path):
+    labels, folder = tmp_path / "labels", tmp_path / "run/segment/words"
+    for key, value in (("a", 4), ("b", 7)):
+        write_png(labels / f"{key}.png", np.full((2, 3), value, np.uint8))
+        write_png(folder / "labels" / f"{key}.png", np.array([[1, 1, 1], [2, 2, 0]], np.uint8))
+    write_json(labels / "classes.json", {"4": "tree", "7": "wall"})
+    write_json(folder / "labels/classes.json", {"0": "nothing", "1": "tree", "2": "wall"})
+    views = [{"key": key, "image_name": f"{key}.jpg", "split": split} for key, split in (("a", "train"), ("b", "test"))]
+    write_json(folder / "selection.json", {"views": views})
+    metrics.main(["-m", str(tmp_path / "run"), "--labels", str(labels)])
+    scores = read_json(tmp_path / "run/results.json")["segment/words"]
+    assert scores["label_accuracy"] == pytest.approx(2 / 6) and scores["label_images"] == 1

@@ -9,7 +9,6 @@ from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
 from scene.formats import read_splats
 from tests.blobs import blob_labels, blob_model, write_blob_run
 from tests.helpers import assert_one_line_error, run_script
-from utils.errors import UserError
 from utils.files import read_json
 from utils.image_io import read_image
 from utils.metrics import iou
@@ -103,10 +102,11 @@ def test_the_video_is_written(run):
         (["--point", "24", "20", "--view", "7"], "--view is 7; expected 0 to 6"),
         (["--point", "24", "20", "--view_name", "nope"], "'nope' is not a training view"),
         (["--point", "24", "20", "--name", "a/b"], "expected a plain folder name"),
+        (["--point", "24", "20", "--name", ".."], "expected a plain folder name"),
     ],
 )
 def test_a_wrong_click_is_one_line(run, words, message):
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(ValueError, match=message):
         script.main(["-m", str(run), *words, *QUICK])
 
 

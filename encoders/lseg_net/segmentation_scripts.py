@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 from tyro.conf import arg
@@ -14,10 +15,11 @@ from tyro.conf import arg
 from arguments import parse
 from encoders.ade20k import DEFAULT_NAMES, read_label_set
 from encoders.cache import read_legacy
-from encoders.label_maps import read_ids
+from encoders.label_maps import CLASSES_FILE, IGNORE, read_class_names, read_ids
 from encoders.label_scores import (
     FEATURES,
     LABELS,
+    IdsOf,
     Pair,
     confusion_scores,
     feature_ids,
@@ -31,7 +33,7 @@ from encoders.record import TeacherRecord
 from encoders.rendered_views import RenderedView, rendered_views
 from encoders.text import encode_prompts, nearest_words, open_text_encoder
 from utils.errors import UserError
-from utils.files import write_json
+from utils.files import read_json, write_json
 from utils.image_io import read_image, resize_uint8
 from utils.progress import Progress, say
 
@@ -171,10 +173,29 @@ def score_labels(description: str) -> None:
     """Read the command line; say and write how well two folders of label maps agree."""
     options, ignored = parse(description, LabelMetricOptions, IgnoredOptions)
     say_ignored(ignored)
-    pairs = pair_files(Path(options.student_label_dir), Path(options.teacher_label_dir), LABELS, options.eval_mode)
-    names = [f"class {number}" for number in range(options.num_classes)]
-    scores = {"agreement with the teacher": score_pairs(pairs, read_ids, names, options.protocol)}
+    student, teacher = Path(options.student_label_dir), Path(options.teacher_label_dir)
+    pairs = pair_files(student, teacher, LABELS, options.eval_mode)
+    classes = student.resolve().parents[2] / CLASSES_FILE
+    names = read_json(classes) if classes.is_file() else [f"class {number}" for number in range(options.num_classes)]
+    scores = {"agreement with the teacher": score_pairs(pairs, ids_by_name(teacher, names), names, options.protocol)}
     write_scores(scores, options.out, options.student_label_dir)
+
+
+def ids_by_name(teacher: Path, names: Sequence[str]) -> IdsOf:
+    """Reads label maps as indices into `names`: those of the student are that already, the teacher's have names."""
+    known = read_class_names(teacher)
+
+    def read(path: Path) -> np.ndarray:
+        ids = read_ids(path)
+        if path.parent.resolve() != teacher.resolve():
+            return ids
+        found = np.full(ids.shape, IGNORE)
+        for number in np.unique(ids[ids >= 0]).tolist():
+            name = known.get(number, f"class {number}")
+            found[ids == number] = names.index(name) if name in names else IGNORE
+        return found
+
+    return read
 
 
 def write_scores(scores: dict[str, Any], out: str, student: str) -> None:

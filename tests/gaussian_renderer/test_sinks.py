@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from gaussian_renderer import sinks
+from gaussian_renderer import render, sinks
 from gaussian_renderer.feature_basis import evenly_spread, scene_basis
 from gaussian_renderer.feature_decoder import LinearDecoder
 from gaussian_renderer.frames import render_frames
@@ -76,6 +77,57 @@ def test_a_basis_of_another_width_is_fitted_again(tmp_path):
     path = tmp_path / "pca.safetensors"
     Pca(torch.zeros(9), torch.zeros(9, 3), torch.zeros(3), torch.ones(3)).save(path)
     assert scene_basis(path, ring_cameras(1), blob_model(), REFERENCE).mean.shape == (4,)
+
+
+def test_saved_features_are_read_at_the_teachers_cells(tmp_path):
+    """The centre of a cell of 4 x 4 pixels lies between its four inner ones; aligned corners read corner pixels."""
+    model, (camera,) = blob_model(), ring_cameras(1)
+    features = render(camera, model, settings=REFERENCE).features
+    edge = sinks.MapLayout((10, 12), (0.5 / 12, 1 / 12, 0.5 / 10, 1 / 10))
+    halves = features.unfold(1, 4, 4).unfold(2, 4, 4)[..., 1:3, 1:3].mean((-2, -1))
+    torch.testing.assert_close(edge.read(features, camera), halves, atol=1e-5, rtol=0)
+    corners = sinks.MapLayout((10, 12)).read(features, camera)
+    expected = F.interpolate(features[None], (10, 12), mode="bilinear", align_corners=True)[0]
+    torch.testing.assert_close(corners, expected, atol=1e-5, rtol=0)
+    assert edge.read(features[:, :10, :12], camera).shape == (4, 10, 12), "rendered at the teacher's size already"
+
+
+def test_the_teachers_map_has_the_colours_of_the_rendered_features(tmp_path):
+    cameras, model = ring_cameras(2), blob_model(noise=0.0)
+    basis = scene_basis(tmp_path / "pca.safetensors", cameras, model, REFERENCE)
+    with torch.no_grad():
+        maps = {camera.image_name: render(camera, model, settings=REFERENCE).features for camera in cameras[:1]}
+    student = sinks.FolderSink(tmp_path / "student", sinks.feature_picture(basis), needs_features=True)
+    teacher = sinks.FolderSink(tmp_path / "teacher", sinks.teacher_picture(maps.get, basis))
+    show(tmp_path, student, teacher, model=model)
+    assert [path.name for path in (tmp_path / "teacher").iterdir()] == ["00000.png"], "only where there is a map"
+    pixels = [read_image(tmp_path / name / "00000.png").astype(int) for name in ("student", "teacher")]
+    with torch.no_grad():
+        opaque = (render(cameras[0], model, settings=REFERENCE).alpha[0] > 0.999).numpy()
+    assert opaque.sum() > 20 and np.abs(pixels[0] - pixels[1])[opaque].max() <= 1
+
+
+def test_labels_are_colours_and_integers(tmp_path):
+    palette = torch.tensor([[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0], [1.0, 1.0, 1.0]])
+    chosen = [
+        sinks.FolderSink(tmp_path / "labels", sinks.label_picture(palette), needs_features=True),
+        sinks.SavedLabelSink(tmp_path / "saved"),
+    ]
+    show(tmp_path, *chosen, count=1, model=blob_model(noise=0.0))
+    saved = load_torch(tmp_path / "saved" / "00000_label_CxHxW.pt")
+    assert saved.shape == (40, 48) and saved.dtype == torch.int64
+    pixels = read_image(tmp_path / "labels" / "00000.png")
+    assert pixels[0, 0].tolist() == [0, 0, 0], "nothing there"
+    solid = pixels.max(2) > 250
+    assert solid.sum() > 20 and (pixels[solid].argmax(1) == saved.numpy()[solid]).all()
+
+
+def test_true_labels_have_the_same_colours_and_unknown_ones_are_black():
+    palette, labels = torch.rand(3, 3), torch.tensor([[0, 2], [-1, 1]])
+    colors = sinks.label_colors(labels, palette)
+    torch.testing.assert_close(colors[:, 0, 1], palette[2])
+    torch.testing.assert_close(colors[:, 1, 1], palette[1])
+    assert not colors[:, 1, 0].any()
 
 
 def test_a_feature_sink_without_features_says_so(tmp_path):

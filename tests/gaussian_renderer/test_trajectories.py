@@ -5,7 +5,16 @@ import math
 import pytest
 import torch
 
-from gaussian_renderer.trajectories import in_betweens, level_up, orbit, scene_centre, slerp_path, sorted_by_name
+from gaussian_renderer.trajectories import (
+    circle,
+    in_betweens,
+    lerp_path,
+    level_up,
+    orbit,
+    scene_centre,
+    slerp_path,
+    sorted_by_name,
+)
 from tests.blobs import ring_cameras
 from utils.errors import UserError
 
@@ -100,6 +109,25 @@ def test_orbit_stays_in_the_arc_that_was_photographed():
     assert centres[:, 2].max() <= seen[:, 2].max() + 0.1
     assert (centres[0] - centres[10]).norm() > 3, "it swings over the whole arc"
     torch.testing.assert_close(centres[5], centres[15], atol=1e-4, rtol=0)
+
+
+def test_circle_goes_all_around_also_where_nothing_was_photographed():
+    centres = torch.stack([camera.center for camera in circle(ring_cameras(7, arc_rad=1.0), 12)])
+    azimuths = torch.atan2(centres[:, 2], centres[:, 0]).sort().values
+    assert (azimuths.diff() - 2 * math.pi / 12).abs().max() < 0.02, "its centre is found from a short arc"
+    assert torch.stack([camera.center for camera in orbit(ring_cameras(7, arc_rad=1.0), 12)])[:, 2].max() < 0
+
+
+def test_lerp_path_is_straight_and_even_and_turns_rigidly():
+    keys = ring_cameras(6)
+    path = list(lerp_path([keys[i] for i in (4, 0, 5, 2, 1, 3)], 9))
+    centres = torch.stack([camera.center for camera in path])
+    steps = centres.diff(dim=0)
+    torch.testing.assert_close(steps, steps[:1].expand_as(steps), atol=1e-4, rtol=0)
+    for found, key in ((path[0], keys[0]), (path[-1], keys[5])):
+        torch.testing.assert_close(found.world_to_camera, key.world_to_camera, atol=1e-5, rtol=0)
+    for camera in path:
+        assert_rigid(camera.world_to_camera)
 
 
 def test_sorted_by_name_is_the_string_order():

@@ -1,64 +1,11 @@
-"""From clicks to a mask of Gaussians: each step as a property, then the whole on made-up clusters."""
+"""From queries or scores to a mask of Gaussians: each step as a property, then the whole on made-up clusters."""
 
 import numpy as np
 import pytest
 import torch
 
-from scene.selection import (
-    Clicks,
-    automatic_threshold,
-    click_query,
-    clicked_gaussians,
-    connected_groups,
-    drop_islands,
-    fill_holes,
-    nearest_cosine,
-    nearest_neighbours,
-    reachable_similarity,
-    select,
-    smooth,
-)
-from utils.errors import UserError
-
-
-def two_surfaces():
-    """A picture of two flat surfaces: left, feature 0 at depth 2; right, feature 1 at depth 4."""
-    features = torch.zeros(3, 9, 12)
-    features[0, :, :6], features[1, :, 6:] = 1.0, 1.0
-    depth = torch.full((1, 9, 12), 2.0)
-    depth[:, :, 6:] = 4.0
-    return features, torch.ones(1, 9, 12), depth
-
-
-def test_a_query_beside_an_edge_does_not_mix_what_is_behind():
-    for x, expected in ((5, [1.0, 0, 0]), (6, [0, 1.0, 0])):
-        torch.testing.assert_close(click_query(*two_surfaces(), (x, 4)), torch.tensor(expected))
-
-
-def test_x_is_the_column():
-    assert click_query(*two_surfaces(), (11, 2))[1] == 1.0
-    with pytest.raises(UserError, match="outside the image; expected 0..11 0..8"):
-        click_query(*two_surfaces(), (2, 11))
-
-
-def test_a_query_does_not_depend_on_alpha():
-    features, alpha, depth = two_surfaces()
-    alpha[:, :, 0:4] = 0.3
-    torch.testing.assert_close(click_query(features * alpha, alpha, depth, (3, 4)), torch.tensor([1.0, 0, 0]))
-
-
-def test_clicking_on_nothing_is_one_line():
-    features, alpha, depth = two_surfaces()
-    with pytest.raises(UserError, match="shows nothing"):
-        click_query(features, alpha * 0, depth, (3, 4))
-
-
-def test_clicked_gaussians_are_those_of_the_clicked_surface():
-    _, _, depth = two_surfaces()
-    ids = torch.full((9, 12), 7, dtype=torch.int32)
-    ids[:, 6:], ids[4, 4] = 9, -1
-    assert clicked_gaussians(ids, depth, (5, 4)).tolist() == [7]
-    assert clicked_gaussians(ids, depth, (6, 4)).tolist() == [9]
+from scene.prompts import Prompt
+from scene.selection import Cloud, automatic_threshold, disjoint, nearest_cosine, select, select_scored
 
 
 def test_cosine_with_the_nearest_query():
@@ -68,61 +15,6 @@ def test_cosine_with_the_nearest_query():
     both = nearest_cosine(features, torch.eye(2))
     torch.testing.assert_close(both, torch.tensor([1.0, 1, 2**-0.5, 0]))
     assert nearest_cosine(features, torch.zeros(0, 2)).tolist() == [-1.0] * 4
-
-
-def line_neighbours(count):
-    return nearest_neighbours(torch.arange(count)[:, None] * torch.tensor([[1.0, 0, 0]]), 2)
-
-
-def test_smoothing_keeps_constants_and_ignores_the_unseen():
-    neighbours = line_neighbours(5)
-    torch.testing.assert_close(smooth(torch.full((5,), 0.7), torch.ones(5), neighbours), torch.full((5,), 0.7))
-    values, weight = torch.tensor([1.0, 1, 0, 1, 1]), torch.ones(5)
-    assert smooth(values, weight, neighbours)[2] == pytest.approx(0.5)
-    weight[2] = 0.0
-    assert smooth(values, weight, neighbours)[1] == pytest.approx(1.0), "its unseen neighbour does not pull it down"
-
-
-def test_reachable_similarity_is_the_weakest_link_of_the_best_chain():
-    values = torch.tensor([0.9, 0.8, 0.3, 0.7, 0.95])
-    reached = reachable_similarity(values, line_neighbours(5), torch.tensor([0]))
-    torch.testing.assert_close(reached, torch.tensor([0.9, 0.8, 0.3, 0.3, 0.3]))
-    reached = reachable_similarity(values, line_neighbours(5), torch.tensor([0, 4]))
-    torch.testing.assert_close(reached, torch.tensor([0.9, 0.8, 0.3, 0.7, 0.95]))
-
-
-def test_reachable_similarity_agrees_with_components_at_every_threshold():
-    generator = torch.Generator().manual_seed(0)
-    neighbours = nearest_neighbours(torch.rand(200, 3, generator=generator), 4)
-    values, seed = torch.rand(200, generator=generator), torch.tensor([17])
-    values[17] = 1.0
-    reached = reachable_similarity(values, neighbours, seed)
-    for threshold in (0.2, 0.5, 0.7):
-        groups = connected_groups(values >= threshold, neighbours)
-        component = torch.from_numpy(groups == groups[17]) & (values >= threshold)
-        assert torch.equal(reached >= threshold, component)
-
-
-def test_islands_are_dropped():
-    mask = torch.tensor([True] * 30 + [False] * 5 + [True] + [False] * 4)
-    kept = drop_islands(mask, torch.ones(40), line_neighbours(40), min_share=0.05)
-    assert kept[:30].all() and not kept[30:].any()
-    none = torch.zeros(40, dtype=torch.bool)
-    assert torch.equal(drop_islands(none, torch.ones(40), line_neighbours(40), 0.05), none)
-
-
-def test_holes_are_filled_but_not_what_lies_outside():
-    mask = torch.tensor([True] * 10 + [False] * 2 + [True] * 10 + [False] * 18)
-    filled = fill_holes(mask, torch.ones(40), line_neighbours(40), max_share=0.2)
-    assert filled[:22].all() and not filled[22:].any()
-    assert torch.equal(fill_holes(mask, torch.ones(40), line_neighbours(40), max_share=0.05), mask)
-
-
-def test_a_small_group_far_away_is_no_hole():
-    points = torch.cat([torch.arange(30), 1000 + torch.arange(5), 5000 + torch.arange(100)])
-    neighbours = nearest_neighbours(points[:, None] * torch.tensor([[1.0, 0, 0]]), 2)
-    mask = torch.arange(135) < 30
-    assert torch.equal(fill_holes(mask, torch.ones(135), neighbours, max_share=0.5), mask)
 
 
 def sample(centre, spread, count, seed):
@@ -167,8 +59,13 @@ def clusters():
 
 def choose(connected=True, negative=(), threshold=None):
     means, features = clusters()
-    clicks = Clicks(torch.tensor([[1.0, 0, 0]]), torch.tensor(negative).reshape(-1, 3), torch.tensor([5]))
-    return select(features, clicks, means, torch.ones(900), threshold, connected).mask.reshape(3, 300).float().mean(1)
+    prompt = Prompt(torch.tensor([[1.0, 0, 0]]), torch.tensor(negative).reshape(-1, 3), torch.tensor([5]))
+    return (
+        select(features, prompt, Cloud.of(means, torch.ones(900)), threshold, connected)
+        .mask.reshape(3, 300)
+        .float()
+        .mean(1)
+    )
 
 
 def test_a_click_selects_its_ball_and_no_other():
@@ -193,18 +90,53 @@ def test_a_negative_query_takes_its_like_away():
 
 
 def test_a_hole_with_a_negative_click_stays_open():
-    means = torch.arange(60)[:, None] * torch.tensor([[1.0, 0, 0]])
-    features = torch.tensor([[1.0, 0]]).repeat(60, 1)
+    means = torch.arange(300)[:, None] * torch.tensor([[1.0, 0, 0]])
+    features = torch.tensor([[1.0, 0]]).repeat(300, 1)
     features[30:32] = torch.tensor([0.0, 1])
-    for negative, expected in ((torch.zeros(0, 2), 60), (torch.tensor([[0.0, 1]]), 58)):
-        clicks = Clicks(torch.tensor([[1.0, 0]]), negative, torch.tensor([5]))
-        chosen = select(features, clicks, means, torch.ones(60), threshold=0.6, connected=False)
-        assert chosen.mask.sum() == expected and bool(chosen.mask[30]) == (expected == 60)
+    for negative, expected in ((torch.zeros(0, 2), 300), (torch.tensor([[0.0, 1]]), 298)):
+        prompt = Prompt(torch.tensor([[1.0, 0]]), negative, torch.tensor([5]))
+        chosen = select(features, prompt, Cloud.of(means, torch.ones(300)), threshold=0.6, connected=False)
+        assert chosen.mask.sum() == expected and bool(chosen.mask[30]) == (expected == 300)
 
 
 def test_few_gaussians_are_no_special_case():
     for count in (1, 2, 3):
-        clicks = Clicks(torch.tensor([[1.0, 0]]), torch.zeros(0, 2), torch.tensor([0]))
+        prompt = Prompt(torch.tensor([[1.0, 0]]), torch.zeros(0, 2), torch.tensor([0]))
         features = torch.tensor([[1.0, 0]]).repeat(count, 1)
-        chosen = select(features, clicks, torch.rand(count, 3), torch.ones(count))
+        chosen = select(features, prompt, Cloud.of(torch.rand(count, 3), torch.ones(count)))
         assert chosen.mask.all() and np.isfinite(chosen.threshold)
+
+
+def test_scores_select_without_queries():
+    means, _ = clusters()
+    scores = torch.tensor([0.9, 0.2, 0.8]).repeat_interleave(300) + 0.02 * torch.randn(900)
+    cloud = Cloud.of(means, torch.ones(900))
+    share = select_scored(scores, cloud).mask.reshape(3, 300).float().mean(1)
+    assert share[0] > 0.97 and share[1] < 0.03
+    relevance = torch.tensor([0.7, 0.7, 0.3]).repeat_interleave(300)
+    share = select_scored(scores, cloud, 0.5, relevance).mask.reshape(3, 300).float().mean(1)
+    assert share[0] > 0.97 and share[1] < 0.03 and share[2] == 0, "something else is more relevant there"
+    assert not select_scored(scores, cloud, relevance=torch.zeros(900)).mask.any()
+
+
+def test_what_is_opposed_does_not_pull_the_automatic_threshold_down():
+    """Ball 1 is opposed; ball 2 must not join ball 0 because the gap below it is larger."""
+    means, _ = clusters()
+    features = torch.eye(3).repeat_interleave(300, 0) + 0.05 * torch.randn(900, 3)
+    prompt = Prompt(torch.eye(3)[:1], torch.eye(3)[1:2], torch.tensor([5]))
+    share = select(features, prompt, Cloud.of(means, torch.ones(900)), connected=False).mask.reshape(3, 300)
+    assert share[0].float().mean() > 0.97 and share[1:].float().mean() < 0.03
+
+
+def test_what_cannot_be_meant_is_left_out():
+    means, features = clusters()
+    prompt = Prompt(torch.tensor([[1.0, 0, 0]]), torch.zeros(0, 3), torch.tensor([5]), torch.arange(900) >= 600)
+    share = select(features, prompt, Cloud.of(means, torch.ones(900)), connected=False).mask.reshape(3, 300)
+    assert share[0].float().mean() > 0.97 and not share[2].any()
+
+
+def test_disjoint_selections_go_to_the_higher_score():
+    cloud = Cloud.of(torch.rand(4, 3), torch.ones(4))
+    scores = torch.tensor([[0.9, 0.6, 0.9, 0.1], [0.6, 0.9, 0.1, 0.2]])
+    chosen = disjoint([select_scored(row, Cloud(cloud.weight, np.zeros((4, 0), int)), 0.5) for row in scores])
+    assert [each.mask.tolist() for each in chosen] == [[True, False, True, False], [False, True, False, False]]
