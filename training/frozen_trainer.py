@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -44,10 +45,12 @@ class FrozenTrainer(Trainer):
         super().run()
 
     def _lift_only(self) -> None:
+        self._started = time.perf_counter()
         self.iteration = self.total
-        lift_features(self)
-        self.save()
-        with RunLog(self.model_path, self.iteration, self.options.train.tensorboard) as log:
+        with RunLog(self.model_path, 0, self.options.train.tensorboard) as log:
+            lift_features(self)
+            log.write(self.iteration, "train", count=self.model.num_gaussians, seconds=round(self.seconds, 3))
+            self.save()
             self.evaluate(log)
 
     def _iterate(self) -> Step:
