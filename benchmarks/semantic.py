@@ -10,20 +10,33 @@ and of one click each, at the automatic threshold; for the label field the share
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.ndimage import distance_transform_edt
+from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from arguments import ModelParams, load_config
 from benchmarks.results_io import Figure, write_results
+from encoders.record import TeacherRecord
+from encoders.text import encode_prompts, open_text_encoder
+from gaussian_renderer import RenderSettings, render, trajectories
+from gaussian_renderer.feature_space import comparable_rows, word_cosines
+from gaussian_renderer.frames import Frame
+from gaussian_renderer.mask_lifting import ViewPrompt
+from gaussian_renderer.membership import selection_mask
+from gaussian_renderer.prompting import pointed_prompt, seen_cloud
+from gaussian_renderer.trained import TrainedScene, open_trained
+from scene.selection import select, select_scored
 from utils.files import read_json, read_jsonl
 from utils.image_io import read_image
 from utils.metrics import iou
@@ -32,9 +45,8 @@ from utils.progress import say
 ROOT = Path(__file__).resolve().parents[1]
 CHANNELS = 512
 FLIPS = {"clean": 0.0, "noisy": 0.15}
-WIDTHS = (512, 128, 64)
 SMALLEST_SHARE = 0.004  # of the pixels of all pictures, below which an object is not asked for
-EPOCHS = 10  # of training features
+EPOCHS = 30  # of training features
 
 
 @dataclass(frozen=True)
@@ -43,7 +55,6 @@ class Task:
 
     source: Path
     runs: Path
-    workers: int
 
     @property
     def labels(self) -> Path:
@@ -120,48 +131,62 @@ def click_on(task: Task, label: int) -> tuple[int, int, int]:
     return view, int(column), int(row)
 
 
-def held_out_iou(task: Task, model: Path, name: str, label: int) -> float:
+def query_ious(task: Task, model_path: Path, objects: dict[str, int]) -> dict[str, list[float]]:
+    """IoU of every object by a text query and by a click: what segment.py does, without its start and its files."""
+    trained = open_trained(load_config(model_path, ModelParams))
+    model, decoder, settings = trained.model, trained.decoder, RenderSettings()
+    rows = comparable_rows(model.features, decoder)
+    cloud = seen_cloud(trained.scene.train, model, settings)
+    words = encode_prompts(open_text_encoder(TeacherRecord.load(model_path, "oracle_words", CHANNELS)), list(objects))
+    cosines = word_cosines(model.features, decoder, words)
+    views = trajectories.sorted_by_name(trained.scene.train)
+    scores: dict[str, list[float]] = {"text": [], "click": []}
+    for index, label in enumerate(objects.values()):
+        by_text = select_scored(cosines[:, index], cloud)
+        view, column, row = click_on(task, label)
+        asked = ViewPrompt(((column, row),), ())
+        by_click = select(rows, pointed_prompt(views[view], model, rows, asked, (), settings), cloud)
+        for kind, selection in (("text", by_text), ("click", by_click)):
+            scores[kind].append(held_out_iou(task, trained, selection.mask, label))
+    return scores
+
+
+@torch.no_grad()
+def held_out_iou(task: Task, trained: TrainedScene, mask: Tensor, label: int) -> float:
     """Mean over the held-out views that show the object."""
     scores = []
-    for stem in task.pictures(held_out=True):
-        truth = task.read(stem) == label
+    for camera in trained.scene.test:
+        truth = task.read(Path(camera.image_name).stem) == label
         if truth.any():
-            scores.append(iou(read_image(model / f"segment/{name}/masks/{stem}.png")[..., 0] > 127, truth))
+            output = render(camera, trained.model, features=mask[:, None].float())
+            scores.append(iou(selection_mask(Frame(0, camera, output)).cpu(), truth))
     return float(np.mean(scores))
 
 
-def query_ious(task: Task, model: Path, objects: dict[str, int]) -> dict[str, list[float]]:
-    """IoU of every object by a text query and by a click."""
-
-    def ask(case: tuple[str, str]) -> float:
-        kind, name = case
-        view, column, row = click_on(task, objects[name])
-        prompt = ("--text", name) if kind == "text" else ("--view", view, "--point", column, row)
-        script("segment.py", "-m", model, *prompt, "--name", f"{kind}_{name}", "--skip_video")
-        return held_out_iou(task, model, f"{kind}_{name}", objects[name])
-
-    cases = [(kind, name) for kind in ("text", "click") for name in objects]
-    with ThreadPoolExecutor(task.workers) as pool:
-        scores = dict(zip(cases, pool.map(ask, cases), strict=True))
-    return {kind: [scores[kind, name] for name in objects] for kind in ("text", "click")}
+def field_figures(task: Task, ply: Path, cache: Path, name: str, objects: dict[str, int]) -> list[Figure]:
+    """One way, one width, one teacher: `name` is semantic.<mode>.d<width>.<teacher>."""
+    _, mode, width, _ = name.split(".")
+    flags = ("-f", "oracle_words", "--feature_cache", cache, "--distill", mode, "--semantic_dimension", width[1:])
+    model = train_field(task, name, ply, *flags)
+    scores = query_ious(task, model, objects)
+    return [
+        Figure(f"{name}.miou", float(np.mean(scores["text"])), "IoU"),
+        Figure(f"{name}.click_miou", float(np.mean(scores["click"])), "IoU"),
+        Figure(f"{name}.worst_iou", min(scores["text"]), "IoU"),
+        Figure(f"{name}.seconds", seconds_of(model), "s"),
+    ]
 
 
-def field_figures(task: Task, ply: Path, teacher: str, cache: Path, objects: dict[str, int]) -> list[Figure]:
-    """All ways and widths with one teacher."""
+def all_fields(task: Task, ply: Path, objects: dict[str, int], args: argparse.Namespace) -> list[Figure]:
+    """Every mode and width with every teacher, `args.parallel` at a time, in processes of their own."""
+    caches = {teacher: make_teacher(task, teacher) for teacher in FLIPS}
+    names = [(f"semantic.{mode}.d{width}.{t}", t) for t in FLIPS for mode in args.modes for width in args.widths]
     figures = []
-    for mode in ("lift", "sgd"):
-        for width in WIDTHS:
-            name = f"semantic.{mode}.d{width}.{teacher}"
-            flags = ("-f", "oracle_words", "--feature_cache", cache, "--distill", mode, "--semantic_dimension", width)
-            model = train_field(task, name, ply, *flags)
-            scores = query_ious(task, model, objects)
-            figures += [
-                Figure(f"{name}.miou", float(np.mean(scores["text"])), "IoU"),
-                Figure(f"{name}.click_miou", float(np.mean(scores["click"])), "IoU"),
-                Figure(f"{name}.seconds", seconds_of(model), "s"),
-            ]
-            worst = {kind: min(zip(values, objects, strict=True)) for kind, values in scores.items()}
-            say("  ".join(f"{figure.figure} {figure.value:.3f}" for figure in figures[-3:]) + f"  worst {worst}")
+    with ProcessPoolExecutor(args.parallel, mp_context=get_context("spawn")) as pool:
+        running = [pool.submit(field_figures, task, ply, caches[teacher], name, objects) for name, teacher in names]
+        for field in running:
+            figures += field.result()
+            say("  ".join(f"{figure.figure} {figure.value:.3f}" for figure in figures[-4:]))
     return figures
 
 
@@ -192,17 +217,20 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=48)
     parser.add_argument("--iterations", type=int, default=2000, help="of training the colours")
     parser.add_argument("--gaussians", type=int, default=40_000, help="at most")
-    parser.add_argument("--workers", type=int, default=max(1, (os.cpu_count() or 2) // 2), help="queries at a time")
+    parser.add_argument("--modes", nargs="+", choices=["lift", "sgd", "lift+sgd"], default=["lift", "sgd"])
+    parser.add_argument("--widths", type=int, nargs="+", default=[512, 128, 64])
+    parser.add_argument("--parallel", type=int, default=1, help="fields at a time; more than 1 disturbs the seconds")
+    parser.add_argument("--scene", type=Path, help="a scene of examples/make_scene.py static; without, one is made")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as temp:
         folder = Path(temp)
-        task = Task(make_scene(folder, args.size, args.views), folder / "runs", args.workers)
+        source = args.scene.resolve() if args.scene else make_scene(folder, args.size, args.views)
+        task = Task(source, folder / "runs")
         ply = train_colours(task, args.iterations, args.gaussians)
         objects = objects_of(task)
         say(f"objects: {', '.join(objects)}")
-        figures = [Figure("semantic.objects", len(objects), "")]
-        for teacher in FLIPS:
-            figures += field_figures(task, ply, teacher, make_teacher(task, teacher), objects)
+        figures = [Figure("semantic.objects", len(objects), ""), Figure("semantic.parallel", args.parallel, "")]
+        figures += all_fields(task, ply, objects, args)
         figures += label_figures(task, ply)
     write_results("semantic", figures)
 

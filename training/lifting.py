@@ -2,13 +2,14 @@
 
 A narrower feature is lifted from narrower maps. Let B [C, D] be the leading principal axes of the teacher's pixels and
 m their mean: lifting is a weighted mean, so lift(B^T (t - m)) = B^T (lift(t) - m), and decoding with weight B and bias
-m is exact up to the axes that were left out. No [N, C] tensor is needed.
+m is exact up to the axes that were left out. No [N, C] tensor is needed. B may be scaled (see `start_decoder`).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,6 +19,7 @@ from torch import Tensor
 from gaussian_renderer import RenderSettings
 from scene.cameras import Camera
 from scene.gaussian_model import FEATURE_NAME, GaussianModel
+from training.distillation import Distiller
 from training.parameter_surgery import forget_state
 from utils.pca import leading_vectors
 from utils.progress import say
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from training.trainer import Trainer
 
 PIXELS_PER_VIEW = 4096  # of each map, for the principal axes
+TINY = 1e-12
 
 TeacherOf = Callable[[Camera], Tensor]  # camera -> map [C, h, w]
 
@@ -38,9 +41,8 @@ def lift_features(trainer: Trainer) -> None:
     cameras = [camera for camera in trainer.scene.train if distiller.has_map(camera)]
     teacher_of: TeacherOf = distiller.teacher
     if distiller.decoder is not None:
-        mean, axes = principal_axes(cameras, teacher_of, distiller.width)
-        distiller.set_decoder(axes, mean)
-        teacher_of = _projected(teacher_of, mean, axes)
+        axes = start_decoder(distiller, cameras)
+        teacher_of = _coordinates(teacher_of, axes)
     lifted = lift_views(model, cameras, teacher_of, distiller.width, trainer.settings, distiller.grid)
     features = model.params[FEATURE_NAME]
     features.copy_(distiller.from_lift(lifted.features))
@@ -50,6 +52,17 @@ def lift_features(trainer: Trainer) -> None:
         f"iteration {trainer.iteration}: features of {len(cameras)} views lifted into {seen} of "
         f"{model.num_gaussians} Gaussians in {time.perf_counter() - start:.1f} s"
     )
+
+
+def _coordinates(teacher_of: TeacherOf, axes: PrincipalAxes) -> TeacherOf:
+    return lambda camera: axes.of_map(teacher_of(camera))
+
+
+def start_without_lift(trainer: Trainer) -> None:
+    """Before the first step of `sgd`: the decoder, if there is one, begins where a lift would put it."""
+    distiller = trainer.distiller
+    if distiller is not None and distiller.decoder is not None and distiller.plan.mode == "sgd":
+        start_decoder(distiller, [camera for camera in trainer.scene.train if distiller.has_map(camera)])
 
 
 def lift_if_missed(trainer: Trainer) -> None:
@@ -84,24 +97,40 @@ def lift_views(
     return running.finish()
 
 
-def principal_axes(cameras: Sequence[Camera], teacher_of: TeacherOf, width: int) -> tuple[Tensor, Tensor]:
-    """Mean [C] and leading principal axes [C, width] of evenly spread teacher pixels of all views, float32."""
-    count, total, moments = 0, 0.0, 0.0
-    for camera in cameras:
-        pixels = teacher_of(camera).flatten(1)  # [C, P]
-        rows = pixels[:, :: -(-pixels.shape[1] // PIXELS_PER_VIEW)].double()
-        count, total, moments = count + rows.shape[1], total + rows.sum(1), moments + rows @ rows.T
-    mean = total / count
-    covariance = moments / count - mean[:, None] * mean
-    return mean.float(), leading_vectors(covariance, width).float()
+@dataclass(frozen=True)
+class PrincipalAxes:
+    """Coordinates z of teacher pixels t: t = mean + axes spread z, as far as the axes reach."""
+
+    mean: Tensor  # [C]
+    axes: Tensor  # [C, D] orthonormal
+    spread: float  # how much larger coordinates along the axes are than the teacher's own channels
+
+    @classmethod
+    def of(cls, cameras: Sequence[Camera], teacher_of: TeacherOf, width: int) -> PrincipalAxes:
+        """The leading axes of evenly spread teacher pixels of all views, float32."""
+        count, total, moments = 0, 0.0, 0.0
+        for camera in cameras:
+            pixels = teacher_of(camera).flatten(1)  # [C, P]
+            rows = pixels[:, :: -(-pixels.shape[1] // PIXELS_PER_VIEW)].double()
+            count, total, moments = count + rows.shape[1], total + rows.sum(1), moments + rows @ rows.T
+        mean, moments = total / count, moments / count
+        covariance = moments - mean[:, None] * mean
+        axes = leading_vectors(covariance, width)
+        along, own = (axes * (covariance @ axes)).sum() / width, moments.diagonal().mean()
+        return cls(mean.float(), axes.float(), float((along / own.clamp_min(TINY)).clamp_min(TINY).sqrt()))
+
+    def of_map(self, teacher: Tensor) -> Tensor:
+        """Coordinates [D, h, w] of a map [C, h, w]. The mean goes last: one float32 copy of the map is enough."""
+        axes = self.axes / self.spread
+        return (axes.T @ teacher.flatten(1).float() - (self.mean @ axes)[:, None]).unflatten(1, teacher.shape[1:])
 
 
-def _projected(teacher_of: TeacherOf, mean: Tensor, axes: Tensor) -> TeacherOf:
-    """Maps [D, h, w] of coordinates along the axes [C, D]. The mean goes last: one float32 copy of a map is enough."""
-    offset = mean @ axes
+@torch.no_grad()
+def start_decoder(distiller: Distiller, cameras: Sequence[Camera]) -> PrincipalAxes:
+    """Start the decoder with the teacher's principal axes.
 
-    def project(camera: Camera) -> Tensor:
-        rows = teacher_of(camera)
-        return (axes.T @ rows.flatten(1).float() - offset[:, None]).unflatten(1, rows.shape[1:])
-
-    return project
+    Coordinates get the size of the teacher's own channels, so that one learning rate suits features of any width.
+    """
+    axes = PrincipalAxes.of(cameras, distiller.teacher, distiller.width)
+    distiller.set_decoder(axes.axes * axes.spread, axes.mean)
+    return axes

@@ -36,10 +36,15 @@ RESULT_NAMES = (
     "test",
     "novel_views",
     "novel_views_multi_interpolate",
+    "novel_video",
     "orbit",
+    "circle",
+    "spiral",
+    "camera_path",
+    "video",
     "segment",
 )
-RESULT_PATTERNS = ("chkpnt*.pth", "decoder_chkpnt*.pth", "events.out.tfevents*", "videos_*")
+RESULT_PATTERNS = ("chkpnt*.pth", "decoder_chkpnt*.pth", "events.out.tfevents*", "videos_*", "seg_*")
 TRAINED = ("point_cloud/iteration_*/point_cloud.ply", "chkpnt*.pth")  # what makes a folder worth keeping
 
 

@@ -28,7 +28,7 @@ from training.distillation import Distiller
 from training.evaluation import describe_quality, evaluate, image_psnr, train_sample
 from training.graphed_step import GraphedSteps, ModelState, Step
 from training.interruption import StopRequest
-from training.lifting import lift_features
+from training.lifting import lift_features, start_without_lift
 from training.losses import image_loss, l1_loss, weighted_sum
 from training.optimizers import build_optimizer, learning_rates, parameter_groups
 from training.options import RunOptions
@@ -82,6 +82,8 @@ class Trainer:
         """Train up to `--iterations`; raises KeyboardInterrupt after saving a checkpoint when asked to stop."""
         total = self.total
         self._started = time.perf_counter()
+        if self.iteration == 0:
+            start_without_lift(self)
         log = RunLog(self.model_path, self.iteration, self.options.train.tensorboard)
         with log, StopRequest() as stop, Progress(total, initial=self.iteration) as bar:
             while self.iteration < total:

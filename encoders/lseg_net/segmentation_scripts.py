@@ -60,7 +60,7 @@ class SegmentationOptions:
 
 def segment_features(description: str) -> None:
     """Read the command line; write class maps of all rendered views into `<data>/seg_<iteration>[_labels]`."""
-    options, ignored = parse(description, SegmentationOptions, IgnoredOptions)
+    options, _, ignored = parse(description, SegmentationOptions, NetworkOptions, IgnoredOptions)
     say_ignored(ignored)
     model, names = Path(options.data), read_label_set(options.label_src)
     views = rendered_views(model, options.iteration, need_features=True)
@@ -93,6 +93,18 @@ def write_classes(folder: Path, view: RenderedView, words: Tensor, names: Sequen
 
 
 @dataclass(frozen=True)
+class NetworkOptions:
+    """Flags about the network, which these scripts do not run; accepted, without effect."""
+
+    backbone: str = ""
+    """Without effect."""
+    workers: int = 0
+    """Without effect."""
+    cuda: bool = True
+    """Without effect."""
+
+
+@dataclass(frozen=True)
 class MetricOptions:
     """What is compared with what, and how."""
 
@@ -120,7 +132,7 @@ class MetricOptions:
 
 def score_features(description: str) -> None:
     """Read the command line; say and write how well the classes of two folders of feature maps agree."""
-    options, ignored = parse(description, MetricOptions, IgnoredOptions)
+    options, _, ignored = parse(description, MetricOptions, NetworkOptions, IgnoredOptions)
     say_ignored(ignored)
     names = read_label_set(options.label_src)
     pairs = pair_files(
@@ -171,7 +183,7 @@ class LabelMetricOptions:
 
 def score_labels(description: str) -> None:
     """Read the command line; say and write how well two folders of label maps agree."""
-    options, ignored = parse(description, LabelMetricOptions, IgnoredOptions)
+    options, _, ignored = parse(description, LabelMetricOptions, NetworkOptions, IgnoredOptions)
     say_ignored(ignored)
     student, teacher = Path(options.student_label_dir), Path(options.teacher_label_dir)
     pairs = pair_files(student, teacher, LABELS, options.eval_mode)

@@ -13,7 +13,7 @@ from scene.motion.static import StaticMotion
 from tests.blobs import REFERENCE, blob_labels, blob_model, ring_cameras
 from training.distillation import DistillPlan
 from training.features import FeatureDistiller
-from training.lifting import lift_features, lift_if_missed, lift_views, principal_axes
+from training.lifting import PrincipalAxes, lift_features, lift_if_missed, lift_views, start_without_lift
 from training.optimizers import build_optimizer
 
 CHANNELS, PER_BLOB = 6, 10
@@ -97,8 +97,12 @@ def test_a_decoder_gets_the_principal_axes(make, width):
     lift_features(whole)
     lift_features(narrow)
     decoder, seen = narrow.distiller.decoder, whole.model.features.any(1)
-    axes = decoder.linear.weight.detach()
-    torch.testing.assert_close(axes.T @ axes, torch.eye(width), atol=1e-5, rtol=0)
+    weight = decoder.linear.weight.detach()
+    scale = weight[:, 0].norm()
+    torch.testing.assert_close(weight.T @ weight, scale**2 * torch.eye(width), atol=1e-5, rtol=1e-5)
+    sizes = [narrow.model.features[seen].square().mean(), whole.model.features[seen].square().mean()]
+    assert 0.2 < sizes[0] / sizes[1] < 5  # one learning rate suits both
+    axes = weight / scale
     centred = whole.model.features.detach() - decoder.linear.bias
     expected = centred @ axes @ axes.T + decoder.linear.bias
     decoded = decoder(narrow.model.features)
@@ -146,11 +150,24 @@ def test_moving_gaussians_are_lifted_where_they_are():
 def test_principal_axes_are_those_of_all_pixels():
     cameras = ring_cameras(3, 24, 20)
     maps = perfect_maps(cameras)
-    mean, axes = principal_axes(cameras, lambda c: maps[c.image_name], 2)
+    found = PrincipalAxes.of(cameras, lambda c: maps[c.image_name], 2)
+    mean, axes = found.mean, found.axes
     pixels = torch.cat([rows.flatten(1) for rows in maps.values()], dim=1)
     torch.testing.assert_close(mean, pixels.mean(1), atol=1e-5, rtol=0)
     right = torch.linalg.svd(pixels - mean[:, None], full_matrices=False)[0][:, :2]
     torch.testing.assert_close((axes.T @ right).abs(), torch.eye(2), atol=1e-3, rtol=0)
+    coordinates = found.of_map(maps[cameras[0].image_name])
+    written_out = axes.T @ (maps[cameras[0].image_name].flatten(1) - mean[:, None]) / found.spread
+    torch.testing.assert_close(coordinates.flatten(1), written_out, atol=1e-4, rtol=0)
+
+
+def test_training_without_a_lift_begins_with_the_axes_too(make):
+    trainer, lifted = make(3), make(3)
+    trainer.distiller.plan = replace(trainer.distiller.plan, mode="sgd")
+    start_without_lift(trainer)
+    lift_features(lifted)
+    torch.testing.assert_close(trainer.distiller.decoder.linear.weight, lifted.distiller.decoder.linear.weight)
+    assert not trainer.model.features.any()
 
 
 @pytest.mark.parametrize(
