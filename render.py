@@ -159,7 +159,9 @@ def lookup_in(maps: sinks.Maps, basis: Tensor | None = None) -> sinks.Lookup:
         except UserError as error:
             warn(str(error))
             return None
-        return found if basis is None or found is None else torch.einsum("ck,khw->chw", basis, found)
+        if found is None or not found.is_floating_point():
+            return found
+        return found.float() if basis is None else torch.einsum("ck,khw->chw", basis, found.float())
 
     return lookup
 

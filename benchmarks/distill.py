@@ -155,7 +155,7 @@ def frozen_figures(task: Task, name: str, maps: FeatureMaps, model: GaussianMode
     """Lift, and SGD from zero and from the lift, on Gaussians that stand still."""
     with torch.no_grad():
         still = model.activated()
-    teachers = {camera.image_name: maps.get(camera.image_name) for camera in task.scene.train}
+    teachers = {camera.image_name: maps.get(camera.image_name).float() for camera in task.scene.train}
     start = time.perf_counter()
     lifted = lift_views(model, task.scene.train, lambda c: teachers[c.image_name], maps.dim, RenderSettings()).features
     seconds = time.perf_counter() - start

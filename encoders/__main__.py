@@ -136,7 +136,7 @@ def export_maps(maps: CacheFolder, folder: Path) -> None:
     for key in maps.names:
         features = maps.get(key)
         if maps.basis is not None:
-            features = torch.einsum("khw,ck->chw", features, maps.basis)
+            features = torch.einsum("khw,ck->chw", features.float(), maps.basis)
         save_torch(folder / f"{key}_fmap_CxHxW.pt", features.half().contiguous())
     say(f"exported: {len(maps.names)} files in {folder}")
 

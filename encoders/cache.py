@@ -51,7 +51,7 @@ class FeatureMaps(Protocol):
         ...
 
     def get(self, image_name: str) -> Tensor:
-        """Map [C, h, w] float32 on the CPU."""
+        """Map [C, h, w] on the CPU, in the precision in which it is stored."""
         ...
 
     def placement(self, image_name: str) -> Placement | None:
@@ -144,7 +144,7 @@ class CacheFolder:
             raise UserError(
                 f"{path} has shape {tuple(features.shape)}; expected {expected} (h, w, C); delete the folder"
             )
-        return checked(features.permute(2, 0, 1).float(), path)
+        return checked(features.permute(2, 0, 1), path)
 
     def placement(self, image_name: str) -> Placement:
         """See `FeatureMaps.placement`."""
@@ -200,7 +200,7 @@ class LegacyFolder:
             raise UserError(
                 f"{path} has {features.shape[0]} channels; expected {self.dim} as in the first file; extract it anew"
             )
-        return checked(features.float(), path)
+        return checked(features, path)
 
     def placement(self, image_name: str) -> None:
         """See `FeatureMaps.placement`; Feature 3DGS resizes with aligned corners."""

@@ -250,11 +250,6 @@ def label_colors(labels: Tensor, palette: Tensor) -> Tensor:
     return colors.movedim(-1, 0)
 
 
-def side_by_side(*pictures: Picture) -> Picture:
-    """Several pictures of equal height in one row."""
-    return lambda frame: torch.cat([picture(frame).cpu() for picture in pictures], dim=2)
-
-
 def _features_of(frame: Frame) -> Tensor:
     if frame.output.features is None:
         raise ValueError(f"{frame.camera.image_name}: rendered without features; expected a sink with needs_features")

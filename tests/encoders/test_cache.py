@@ -21,8 +21,8 @@ def test_round_trip_in_half_precision(tmp_path):
     maps = write(tmp_path, a=MAP, train__b=MAP[:2])
     assert maps.dim == 3 and maps.names == ("a", "train__b")
     stored = CacheFolder.open(tmp_path).get("a.jpg")
-    assert stored.shape == (3, 5, 7) and stored.dtype == torch.float32
-    np.testing.assert_array_equal(stored.permute(1, 2, 0).numpy(), MAP.astype(np.float16).astype(np.float32))
+    assert stored.shape == (3, 5, 7) and stored.dtype == torch.float16
+    np.testing.assert_array_equal(stored.permute(1, 2, 0).numpy(), MAP.astype(np.float16))
     assert maps.get("train/b.png").shape == (3, 2, 7) and maps.has("b.png") and not maps.has("c.png")
     with pytest.raises(ValueError, match="no feature map for image 'c.png'"):
         maps.get("c.png")
@@ -87,7 +87,7 @@ def test_legacy_files_are_read_in_any_float_type(tmp_path):
         torch.save(torch.from_numpy(MAP).permute(2, 0, 1).to(dtype), tmp_path / f"{name}_fmap_CxHxW.pt")
     maps = LegacyFolder.open(tmp_path)
     assert maps.dim == 3 and maps.names == ("0001", "0002") and maps.get("0002.jpg").shape == (3, 5, 7)
-    assert maps.get("0001.jpg").dtype == torch.float32
+    assert maps.get("0001.jpg").dtype == torch.float16
 
 
 class Bomb:

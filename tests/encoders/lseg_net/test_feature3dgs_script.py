@@ -48,7 +48,7 @@ def test_maps_are_read_back_by_the_cache(tmp_path: Path) -> None:
     maps = LegacyFolder.open(tmp_path)
     assert maps.names == ("a", "b") and maps.dim == 5
     assert torch.load(tmp_path / "a_fmap_CxHxW.pt", weights_only=True).dtype == torch.float16
-    assert torch.allclose(maps.get("a.png"), features.permute(2, 0, 1), atol=1e-2)
+    assert torch.allclose(maps.get("a.png").float(), features.permute(2, 0, 1), atol=1e-2)
 
 
 def test_pictures_show_the_classes(tmp_path: Path) -> None:
