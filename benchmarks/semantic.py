@@ -181,12 +181,13 @@ def all_fields(task: Task, ply: Path, objects: dict[str, int], args: argparse.Na
     """Every mode and width with every teacher, `args.parallel` at a time, in processes of their own."""
     caches = {teacher: make_teacher(task, teacher) for teacher in FLIPS}
     names = [(f"semantic.{mode}.d{width}.{t}", t) for t in FLIPS for mode in args.modes for width in args.widths]
-    figures = []
+    figures = [Figure("semantic.objects", len(objects), ""), Figure("semantic.parallel", args.parallel, "")]
     with ProcessPoolExecutor(args.parallel, mp_context=get_context("spawn")) as pool:
         running = [pool.submit(field_figures, task, ply, caches[teacher], name, objects) for name, teacher in names]
         for field in running:
             figures += field.result()
             say("  ".join(f"{figure.figure} {figure.value:.3f}" for figure in figures[-4:]))
+            write_results("semantic", figures)
     return figures
 
 
@@ -202,7 +203,7 @@ def label_figures(task: Task, ply: Path) -> list[Figure]:
         Figure("label.miou", scores["label_miou"], "IoU"),
         Figure("label.seconds", seconds_of(model), "s"),
         Figure("label.ply", ply_size(model), "MB"),
-        Figure("label.feature512_ply", ply_size(task.runs / "semantic.sgd.d512.clean"), "MB"),
+        *(Figure(f"{path.name}.ply", ply_size(path), "MB") for path in sorted(task.runs.glob("semantic.*.clean"))),
     ]
 
 
@@ -229,8 +230,7 @@ def main() -> None:
         ply = train_colours(task, args.iterations, args.gaussians)
         objects = objects_of(task)
         say(f"objects: {', '.join(objects)}")
-        figures = [Figure("semantic.objects", len(objects), ""), Figure("semantic.parallel", args.parallel, "")]
-        figures += all_fields(task, ply, objects, args)
+        figures = all_fields(task, ply, objects, args)
         figures += label_figures(task, ply)
     write_results("semantic", figures)
 
