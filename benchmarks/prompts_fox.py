@@ -3,7 +3,7 @@
     python benchmarks/prompts_fox.py --data DATA
 
 DATA holds the folder `colmap_fox`, three of whose views have labels. Each labelled object gets one click, on the pixel
-farthest inside it in one labelled view; the fox, whose head and chest differ, also the two clicks that a user would make.
+farthest inside it in one labelled view; the fox, whose head and chest differ, also the two clicks a user would make.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import torch
 import torch.nn.functional as F
 from ndraster import CellGrid, read_bilinear
 from torch import Tensor

@@ -14,7 +14,9 @@ from arguments.flag_table import SCRIPT_GROUPS, flags_markdown
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
 PAGES = [page for page in PAGES if page.is_file()]
-OTHER_PROGRAMS = re.compile(r"\b(pip|torchrun|ruff|pytest|git|make|colmap|nvcc|nvidia-smi|compute-sanitizer|docker|uv)\b")
+OTHER_PROGRAMS = re.compile(
+    r"\b(pip|torchrun|ruff|pytest|git|make|colmap|nvcc|nvidia-smi|compute-sanitizer|docker|uv)\b"
+)
 PLACEHOLDERS = {"--flag", "--no_flag", "--no-flag", "--help"}
 
 
