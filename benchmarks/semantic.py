@@ -3,8 +3,8 @@
 The teacher is the true label map in the vectors of a random but fixed text encoder, 512 wide (`oracle_words`): clean,
 or noisy, where in every picture each label has a chance of 15 % to be taken for another one. The Gaussians are trained
 once in colour; features are then lifted or trained on them, 512, 128 or 64 wide (narrower ones with a linear decoder),
-and as classes (Label-3DGS). Measured on views never trained on: the mean IoU over the objects and the ground of one text
-query each, and of one click each, at the automatic threshold; for the label field the share of right pixels.
+and as classes (Label-3DGS). Measured on views never trained on: the mean IoU of one text query for each object and the
+ground, and of one click on each, at the automatic threshold; for the label field the share of right pixels.
 """
 
 from __future__ import annotations
@@ -172,7 +172,8 @@ def field_figures(task: Task, ply: Path, cache: Path, name: str, objects: dict[s
     model = train_field(task, name, ply, *flags)
     scores = query_ious(task, model, objects)
     things = {
-        kind: [iou for iou, n in zip(found, objects, strict=True) if n != BACKGROUND] for kind, found in scores.items()
+        kind: [score for score, name_of in zip(found, objects, strict=True) if name_of != BACKGROUND]
+        for kind, found in scores.items()
     }
     return [
         Figure(f"{name}.miou", float(np.mean(things["text"])), "IoU"),

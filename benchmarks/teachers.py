@@ -51,7 +51,7 @@ def rate(name: str, images: SceneImages, seconds_at_most: float) -> list[Figure]
         count, numbers = count + 1, features.size
         if made.per_picture and count == first:
             start = time.perf_counter()
-        if count > 2 * first and time.perf_counter() - start > seconds_at_most:
+        if made.per_picture and count > 2 * first and time.perf_counter() - start > seconds_at_most:
             break
     timed = count - (first if made.per_picture else 0)
     seconds = time.perf_counter() - start
