@@ -20,7 +20,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -32,7 +31,7 @@ from encoders.text import encode_prompts, open_text_encoder
 from gaussian_renderer import RenderSettings, render, trajectories
 from gaussian_renderer.feature_space import comparable_rows, word_cosines
 from gaussian_renderer.frames import Frame
-from gaussian_renderer.mask_lifting import ViewPrompt
+from gaussian_renderer.mask_lifting import ViewPrompt, deepest_pixel
 from gaussian_renderer.membership import selection_mask
 from gaussian_renderer.prompting import pointed_prompt, seen_cloud
 from gaussian_renderer.trained import TrainedScene, open_trained
@@ -128,9 +127,7 @@ def click_on(task: Task, label: int) -> tuple[int, int, int]:
     """(view, column, row): the pixel farthest inside the object, in the training view that shows it largest."""
     masks = [task.read(stem) == label for stem in task.pictures(held_out=False)]
     view = int(np.argmax([mask.sum() for mask in masks]))
-    inside = distance_transform_edt(np.pad(masks[view], 1))[1:-1, 1:-1]
-    row, column = np.unravel_index(int(inside.argmax()), inside.shape)
-    return view, int(column), int(row)
+    return view, *deepest_pixel(torch.from_numpy(masks[view]))
 
 
 def query_ious(task: Task, model_path: Path, objects: dict[str, int]) -> dict[str, list[float]]:

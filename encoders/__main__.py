@@ -27,7 +27,6 @@ from encoders import (
     make_teacher,
     open_features,
     scene_images,
-    teachers,
 )
 from encoders.ade20k import read_label_set
 from encoders.base import find_images
@@ -151,5 +150,4 @@ def next_command(chosen: EncoderOptions) -> str:
 
 
 if __name__ == "__main__":
-    teachers.discover("encoders")
     run(main)

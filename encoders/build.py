@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from encoders.base import EncodedMap, SceneImages, Teacher
 from encoders.cache import CacheFolder, CacheWriter
 from encoders.compression import FILE_NAME as BASIS_FILE
-from encoders.compression import Basis, fit_basis, load_axes
+from encoders.compression import fit_basis, load_axes, shorten
 from utils.errors import UserError
 from utils.files import read_json, write_json
 from utils.progress import say
@@ -81,13 +83,13 @@ def build_cache(
         _begin(writer, identity, keep=teacher.per_picture)
     else:
         _wait_for(folder / IDENTITY, lambda: read_json(folder / IDENTITY) == identity)
-    axes = _basis(teacher, images, folder, width, share)
+    axes = _axes(teacher, images, folder, width, share)
     missing = [key for key in share.of(list(images.paths)) if not writer.has(key)]
     _announce(teacher, images, missing, share)
     with ThreadPoolExecutor(WRITERS) as pool:
         waiting: deque[Future] = deque()
         for encoded in _encoded(teacher, images, missing):
-            shown = encoded if axes is None else encoded._replace(features=axes.shorten(encoded.features))
+            shown = encoded if axes is None else encoded._replace(features=shorten(encoded.features, axes))
             waiting.append(pool.submit(writer.add, shown))
             if len(waiting) > WRITERS:
                 waiting.popleft().result()
@@ -119,8 +121,8 @@ def _wait_for(path: Path, is_there) -> None:
         time.sleep(0.5)
 
 
-def _basis(teacher: Teacher, images: SceneImages, folder: Path, width: int, share: Share) -> Basis | None:
-    """The basis to store maps in, fitted by the first process to an even choice of pictures."""
+def _axes(teacher: Teacher, images: SceneImages, folder: Path, width: int, share: Share) -> Tensor | None:
+    """The basis [C, K] to store maps in, fitted by the first process to an even choice of pictures."""
     if not width:
         return None
     if share.rank == 0 and not (folder / BASIS_FILE).is_file():
@@ -133,7 +135,7 @@ def _basis(teacher: Teacher, images: SceneImages, folder: Path, width: int, shar
             f"(mean cosine {basis.cosine:.4f}, pixels of {len(chosen)} pictures)"
         )
     _wait_for(folder / BASIS_FILE, lambda: True)
-    return Basis(load_axes(folder), 0.0, 0.0)
+    return load_axes(folder)
 
 
 def _encoded(teacher: Teacher, images: SceneImages, keys: Sequence[str]) -> Iterator[EncodedMap]:

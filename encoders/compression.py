@@ -33,14 +33,15 @@ class Basis:
     explained: float  # share of the sampled pixels' squared length within the span
     cosine: float  # mean cosine between sampled pixels and what is left of them
 
-    def shorten(self, features: np.ndarray) -> np.ndarray:
-        """[h, w, C] -> [h, w, K]."""
-        return (torch.from_numpy(np.ascontiguousarray(features, np.float32)) @ self.axes).numpy()
-
     def save(self, folder: Path) -> None:
         """Write it into a cache folder."""
         with atomic_path(folder / FILE_NAME) as temp:
             save_file({"axes": self.axes.contiguous()}, temp)
+
+
+def shorten(features: np.ndarray, axes: Tensor) -> np.ndarray:
+    """A map [h, w, C] in the coordinates of a basis [C, K]: [h, w, K]."""
+    return (torch.from_numpy(np.ascontiguousarray(features, np.float32)) @ axes).numpy()
 
 
 def load_axes(folder: Path) -> Tensor | None:

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from torch import Tensor
 
-from encoders.base import image_key
+from encoders.base import image_key, label_path
 from encoders.cache import find_key, read_legacy
 from encoders.label_maps import IGNORE, read_class_names, read_ids
 from encoders.text import nearest_words
@@ -25,7 +26,7 @@ from utils.label_metrics import LabelScores, confusion_matrix, f3dgs_scores, lab
 Protocol = Literal["f3dgs", "label3dgs", "standard"]
 F3DGS_SIZE = (119, 159)  # (h, w), that of the NeRF it compared with
 TEST_EVERY, TEST_FIRST = 8, 2  # views that Feature 3DGS holds out
-FEATURES, LABELS = "_fmap_CxHxW.pt", "_label_CxHxW.pt"
+LABELS = "_label_CxHxW.pt"
 
 IdsOf = Callable[[Path], np.ndarray]  # file -> class ids [h, w]
 
@@ -75,7 +76,7 @@ def _named_pair(path: Path, image_name: str, teachers: dict[str, Path], folder: 
     return Pair(image_name, path, teachers[key])
 
 
-def feature_ids(words: Any) -> IdsOf:
+def feature_ids(words: Tensor) -> IdsOf:
     """Class ids of feature maps: the word [K, C] with the largest cosine."""
     return lambda path: nearest_words(read_legacy(path).float(), words).numpy()
 
@@ -125,11 +126,10 @@ def confusion_scores(maps: Iterable[tuple[np.ndarray, np.ndarray]], classes: Seq
 
 def truth_ids(folder: Path, image_name: str, classes: Sequence[str]) -> np.ndarray | None:
     """Hand-made labels of an image as indices into `classes` by name, -1 elsewhere; None without a file."""
-    names = read_class_names(folder)
-    stem = image_key(image_name).split("__")[-1]
-    path = next((p for p in (folder / f"{image_key(image_name)}.png", folder / f"{stem}.png") if p.is_file()), None)
+    path = label_path(folder, image_key(image_name))
     if path is None:
         return None
+    names = read_class_names(folder)
     ids, table = read_ids(path), {number: classes.index(name) for number, name in names.items() if name in classes}
     result = np.full(ids.shape, IGNORE)
     for number, index in table.items():

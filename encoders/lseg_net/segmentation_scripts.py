@@ -17,7 +17,6 @@ from encoders.ade20k import DEFAULT_NAMES, read_label_set
 from encoders.cache import read_legacy
 from encoders.label_maps import CLASSES_FILE, IGNORE, read_class_names, read_ids
 from encoders.label_scores import (
-    FEATURES,
     LABELS,
     IdsOf,
     Pair,
@@ -30,6 +29,7 @@ from encoders.label_scores import (
 from encoders.lseg_net.feature3dgs_script import IgnoredOptions, say_ignored
 from encoders.lseg_net.label_pictures import label_colors, write_legend, write_mask, write_overlay
 from encoders.record import TeacherRecord
+from encoders.rendered_views import SUFFIX as FEATURES
 from encoders.rendered_views import RenderedView, rendered_views
 from encoders.text import encode_prompts, nearest_words, open_text_encoder
 from utils.errors import UserError
@@ -147,7 +147,7 @@ def score_features(description: str) -> None:
     write_scores(scores, options.out, options.student_feature_dir)
 
 
-def truth_scores(pairs: Sequence[Pair], ids_of: Any, names: Sequence[str], folder: Path) -> dict[str, Any]:
+def truth_scores(pairs: Sequence[Pair], ids_of: IdsOf, names: Sequence[str], folder: Path) -> dict[str, Any]:
     """Student and teacher against hand-made labels, over the images that have some."""
     truths = {pair.name: truth_ids(folder, pair.name, names) for pair in pairs}
     known = [pair for pair in pairs if truths[pair.name] is not None]

@@ -15,7 +15,7 @@ from torch import nn
 from encoders.base import EncodedMap, Placement, SceneImages
 from encoders.build import Share, build_cache
 from encoders.cache import CacheFolder, LegacyFolder
-from encoders.compression import fit_basis
+from encoders.compression import fit_basis, shorten
 from encoders.network import NetworkTeacher, Runtime
 from tests.helpers import ROOT, maps_of
 
@@ -133,7 +133,7 @@ def test_a_basis_of_maps_with_few_directions_is_exact():
     rows = rng.normal(size=(50, 3)) @ rng.normal(size=(3, 9)) + 5 * rng.normal(size=9)
     basis = fit_basis([EncodedMap("a", rows.reshape(5, 10, 9))], 1, 4)
     assert basis.explained > 1 - 1e-9 and basis.cosine > 1 - 1e-6
-    np.testing.assert_allclose(basis.shorten(rows[None]) @ basis.axes.numpy().T, rows[None], atol=1e-4)
+    np.testing.assert_allclose(shorten(rows[None], basis.axes) @ basis.axes.numpy().T, rows[None], atol=1e-4)
     with pytest.raises(ValueError, match="--pca is 9, the maps have 9 channels"):
         fit_basis([EncodedMap("a", rows.reshape(5, 10, 9))], 1, 9)
 

@@ -9,7 +9,6 @@ from PIL import Image
 
 from encoders.label_maps import read_ids
 from encoders.label_scores import (
-    FEATURES,
     LABELS,
     Pair,
     confusion_scores,
@@ -19,6 +18,7 @@ from encoders.label_scores import (
     score_pairs,
     truth_ids,
 )
+from encoders.rendered_views import SUFFIX as FEATURES
 
 CLASSES = ("wall", "floor", "tree")
 
