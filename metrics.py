@@ -2,6 +2,7 @@
 
     python metrics.py -m output/run
     python metrics.py -m output/run --labels data/labels --object fox
+    python metrics.py -m output/run --labels data --tracks data/tracks_gt.npz
 
 Reads what render.py (and segment.py) wrote and writes `results.json` and `per_view.json` into the model folder.
 """
@@ -18,23 +19,21 @@ import torch
 from torch import Tensor
 
 from arguments import MetricsParams, parse
-from encoders.base import IGNORE_LABEL, label_path
 from encoders.label_maps import CLASSES_FILE, read_ids
-from encoders.label_scores import LABELS, confusion_scores, truth_ids
+from encoders.label_scores import LABELS, confusion_scores
+from encoders.mask_scores import read_manifest, resolve_object, score_masks
+from encoders.true_labels import TrueLabels
+from gaussian_renderer.tracks import Tracks, TrueTracks, track_scores
 from utils.errors import UserError
 from utils.files import read_json, write_json
-from utils.image_io import read_image, resize_uint8, to_float
-from utils.metrics import accuracy, iou, psnr
+from utils.image_io import read_image, to_float
+from utils.metrics import psnr
 from utils.progress import say, set_quiet
 from utils.script import run
 
 CONVENTION = (
     "8-bit PNGs in 0..1; PSNR = 10 log10(1/MSE) over all pixels and channels of a view; SSIM 11x11, sigma 1.5, zero "
     "padding; LPIPS VGG on 0..1 input (graphdeco's habit); each the mean over views"
-)
-MASK_CONVENTION = (
-    "per view: IoU = intersection/union, accuracy = equal pixels; labels resized to the mask by nearest neighbour, "
-    "ignored pixels left out; mean over the views that have labels"
 )
 LABEL_CONVENTION = (
     "one confusion matrix over all views; classes matched by name, pixels of other classes left out; mIoU over the "
@@ -57,19 +56,19 @@ def main(args: Sequence[str] | None = None) -> None:
 def score_model(model_path: Path, params: MetricsParams, lpips: Lpips | None) -> dict:
     """Score one model folder; returns what goes into results.json."""
     results, per_view = {}, {}
+    labels = TrueLabels.open(params.labels) if params.labels else None
     for folder in rendered_folders(model_path):
         results[folder.name], per_view[folder.name] = score_images(folder, lpips)
-        if params.labels and (folder / "saved_labels").is_dir():
-            results[folder.name] |= label_scores(rendered_labels(folder, model_path), Path(params.labels))
+        if labels and (folder / "saved_labels").is_dir():
+            results[folder.name] |= label_scores(rendered_labels(folder, model_path), labels)
         say_scores(f"{model_path.name} {folder.name} test", results[folder.name])
-    if params.labels:
+    if labels:
         for folder in selection_folders(model_path, params.selection, is_needed=not results):
             name = f"segment/{folder.name}"
-            if (folder / "labels").is_dir():
-                results[name] = label_scores(selected_labels(folder), Path(params.labels))
-            else:
-                results[name], per_view[name] = score_masks(folder, Path(params.labels), params.object)
+            results[name], per_view[name] = score_selection(folder, labels, params)
             say_scores(f"{model_path.name} {name}", results[name])
+    elif params.tracks:
+        raise UserError("--tracks needs true labels, to know which object was selected; add --labels FOLDER")
     if not results:
         raise UserError(f"{model_path}: no rendered test views; hold some out with train.py --eval, then run render.py")
     write_json(model_path / "results.json", results)
@@ -77,6 +76,23 @@ def score_model(model_path: Path, params: MetricsParams, lpips: Lpips | None) ->
     say(f"written: {model_path / 'results.json'} and per_view.json")
     say(f"next: python render.py -m {model_path} --novel_view --video")
     return results
+
+
+def score_selection(folder: Path, labels: TrueLabels, params: MetricsParams) -> tuple[dict, dict]:
+    """Scores of the masks of one selection (of its label maps, if it has several words), and of its tracks."""
+    if (folder / "labels").is_dir():
+        return label_scores(selected_labels(folder), labels), {}
+    scores, per_view = score_masks(folder, labels, params.object)
+    if params.tracks and (folder / "tracks.npz").is_file():
+        manifest = read_manifest(folder)
+        label = resolve_object(labels, params.object, manifest)
+        if label is None:
+            raise UserError(
+                f"{labels.folder} has plain masks; expected the object's label in {params.tracks}; add --object ID"
+            )
+        tracks = Tracks.load(folder / "tracks.npz"), TrueTracks.load(Path(params.tracks))
+        scores |= track_scores(*tracks, label, manifest["time"])
+    return scores, per_view
 
 
 def rendered_folders(model_path: Path) -> list[Path]:
@@ -154,12 +170,14 @@ def selected_labels(folder: Path) -> LabelMaps:
     return LabelMaps(maps, [names[str(number)] for number in range(1, len(names))])
 
 
-def label_scores(found: LabelMaps, labels: Path) -> dict:
+def label_scores(found: LabelMaps, labels: TrueLabels) -> dict:
     """Scores of label maps against true ones whose classes have the same names."""
-    truths = {name: truth_ids(labels, name, found.classes) for name in found.ids}
+    truths = {name: labels.ids_among(name, found.classes) for name in found.ids}
     pairs = [(ids, truths[name]) for name, ids in found.ids.items() if truths[name] is not None]
     if not pairs:
-        raise UserError(f"{labels}: no label of any of the {len(truths)} views; expected <view>.png; check --labels")
+        raise UserError(
+            f"{labels.folder}: no label of any of the {len(truths)} views; expected <view>.png; check --labels"
+        )
     scores = confusion_scores(pairs, found.classes)
     return {f"label_{name}": value for name, value in scores.items()} | {"label_convention": LABEL_CONVENTION}
 
@@ -173,81 +191,6 @@ def selection_folders(model_path: Path, selection: str, is_needed: bool) -> list
         wanted = f"segment/{selection or '<name>'}/masks"
         raise UserError(f"{model_path}: no {wanted}; run: python segment.py -m {model_path} --point X Y --view K")
     return folders
-
-
-def score_masks(folder: Path, labels: Path, wanted: str) -> tuple[dict, dict]:
-    """IoU and accuracy of the masks of one selection, over all labelled views and over the test views alone."""
-    manifest = read_manifest(folder)
-    target = resolve_object(labels, wanted, manifest)
-    per_view: dict[str, dict[str, float]] = {"IoU": {}, "accuracy": {}}
-    for view in manifest["views"]:
-        path = label_path(labels, view["key"])
-        if path is not None:
-            mask = read_image(folder / "masks" / f"{view['key']}.png")[..., 0] > 127
-            truth, valid = read_truth(path, target, mask.shape)
-            per_view["IoU"][view["key"]] = iou(mask, truth, valid)
-            per_view["accuracy"][view["key"]] = accuracy(mask, truth, valid)
-    if not per_view["IoU"]:
-        raise UserError(f"{labels}: no label of any view; expected <view>.png, e.g. {manifest['views'][0]['key']}.png")
-    held_out = {view["key"] for view in manifest["views"] if view["split"] == "test"} & set(per_view["IoU"])
-    means = mean_scores(per_view) | {"views": len(per_view["IoU"]), "test_views": len(held_out)}
-    if held_out:
-        means["IoU_test"] = float(np.mean([per_view["IoU"][key] for key in held_out]))
-        means["accuracy_test"] = float(np.mean([per_view["accuracy"][key] for key in held_out]))
-    return means | {"object": target, "convention": MASK_CONVENTION}, per_view
-
-
-def read_manifest(folder: Path) -> dict:
-    """What segment.py wrote about a selection."""
-    manifest = read_json(folder / "selection.json")
-    missing = {"views", "points", "click_view", "click_size"} - set(manifest if isinstance(manifest, dict) else ())
-    if missing:
-        raise UserError(f"{folder / 'selection.json'} lacks {', '.join(sorted(missing))}; run segment.py again")
-    return manifest
-
-
-def resolve_object(labels: Path, wanted: str, manifest: dict) -> int | None:
-    """Label id to score against; None = the label images are plain masks (0 = outside).
-
-    `wanted` is an id or a name of classes.json; empty = the label under the first click, when its view is labelled, or
-    the word that was asked for, when it is the name of a label.
-    """
-    classes = read_json(labels / "classes.json") if (labels / "classes.json").is_file() else {}
-    if wanted.isdigit():
-        return int(wanted)
-    if wanted:
-        ids = [int(key) for key, name in classes.items() if name == wanted]
-        if not ids:
-            known = ", ".join(f"{key} {name}" for key, name in classes.items()) or "no classes.json there"
-            raise UserError(f"object {wanted!r} is not in {labels}; known: {known}; use --object with one of them")
-        return ids[0]
-    if not classes:
-        return None
-    if manifest["points"]:
-        return label_under_click(labels, manifest)
-    asked = manifest.get("text") or ("",)
-    if len(asked) == 1 and asked[0] in classes.values():
-        return resolve_object(labels, asked[0], manifest)
-    raise UserError(f"{labels} has {', '.join(classes.values())}; expected to be told which was selected; add --object")
-
-
-def label_under_click(labels: Path, manifest: dict) -> int:
-    """The label id under the first positive click."""
-    path = label_path(labels, manifest["click_view"])
-    if path is None:
-        seen = f"{labels}: no label of the clicked view {manifest['click_view']}"
-        raise UserError(f"{seen}; expected one, or the object's name; add --object NAME")
-    image = resize_uint8(read_image(path)[..., 0], *manifest["click_size"], nearest=True)
-    x, y = manifest["points"][0]
-    return int(image[y, x])
-
-
-def read_truth(path: Path, target: int | None, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """(inside, valid) masks [H, W] of one label image at the size of the predicted mask."""
-    image = resize_uint8(read_image(path)[..., 0], shape[1], shape[0], nearest=True)
-    if target is None:
-        return image > 0, np.ones(shape, dtype=bool)
-    return image == target, image != IGNORE_LABEL
 
 
 def say_scores(title: str, scores: dict) -> None:

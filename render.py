@@ -3,6 +3,8 @@
     python render.py -m output/run
     python render.py -m output/run --novel_view --path orbit --video
     python render.py -m output/run --edit_config configs/edit/deletion.yaml
+    python render.py -m output/run --mode time
+    python render.py -m output/run --points "(270,370)" --thetas 0.55 --frame 100 --novel_views -1
 
 Writes <model>/{train,test}/ours_<iteration>/{renders,gt,depth,feature_map,gt_feature_map,saved_feature} and
 manifest.json; new paths go to <model>/<path>/ours_<iteration>, their videos to <model>/videos_<iteration>. All of it
@@ -12,77 +14,76 @@ is listed in docs/render.md.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from arguments import ModelParams, PipelineParams, RenderParams, SemanticParams, merge_saved
+from arguments import (
+    FollowParams,
+    ModelParams,
+    MotionParams,
+    PipelineParams,
+    RenderParams,
+    SemanticParams,
+    merge_saved,
+)
+from arguments.render_checks import NO_EDIT, check_render_options
 from encoders import FeatureMaps, existing_features
 from encoders.label_maps import open_label_maps
 from encoders.record import TeacherRecord
 from encoders.text import TEMPLATES, encode_prompts, open_text_encoder
 from gaussian_renderer import RenderSettings, sinks
-from gaussian_renderer.camera_paths import novel_paths
+from gaussian_renderer.camera_paths import novel_paths, spiral_path
+from gaussian_renderer.dgd_frames import chosen_by, clicked, render_followed
+from gaussian_renderer.dgd_selection import Chosen
 from gaussian_renderer.feature_basis import scene_basis
 from gaussian_renderer.feature_space import word_cosines
-from gaussian_renderer.frames import Sink, render_frames
 from gaussian_renderer.outputs import Outputs
-from gaussian_renderer.spiral import spiral
+from gaussian_renderer.render_job import Job
+from gaussian_renderer.speed import frames_per_second
+from gaussian_renderer.time_modes import MOMENTS, render_mode, write_ply_sequence
 from gaussian_renderer.trained import TrainedScene, open_trained
 from scene.cameras import Camera
 from scene.editing import Edit, apply_edit, class_probabilities, load_edit, selections, target_ids
-from scene.gaussian_model import GaussianModel
 from utils.errors import UserError
 from utils.progress import say, set_quiet, warn
 from utils.script import run
 
-GROUPS = (ModelParams, PipelineParams, SemanticParams, RenderParams)
-NO_EDIT = ("", "no editing")  # the second is Feature 3DGS's default
+GROUPS = (ModelParams, PipelineParams, SemanticParams, MotionParams, RenderParams, FollowParams)
 SPIRAL_VIEWS, SPIRAL_FPS = 120, 10  # of Feature 3DGS's --video
-
-
-@dataclass(frozen=True)
-class Job:
-    """What all folders of one run share."""
-
-    trained: TrainedScene
-    model: GaussianModel
-    """What is rendered: the trained Gaussians, or the edited ones."""
-    settings: RenderSettings
-    options: RenderParams
-    outputs: Outputs
-    teacher: sinks.Lookup | None = None
-    """The teacher's maps by image name; None = they are not there."""
-    edit: str = ""
-    """Operation and target of an edit, part of the names of folders."""
-
-    def folder(self, name: str) -> Path:
-        """<model>/<name>/ours_<iteration>[_<edit>]."""
-        method = f"ours_{self.trained.iteration}" + (f"_{self.edit}" if self.edit else "")
-        return self.trained.model_path / name / method
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Render what the command line asks for; `args` stands in for it."""
-    model, pipeline, semantic, options = merge_saved("Render views of a trained model.", *GROUPS, args=args)
+    groups = merge_saved("Render views of a trained model.", *GROUPS, args=args)
+    model, pipeline, semantic, _, options, follow = groups  # how things move is in the model's files
     set_quiet(options.quiet)
+    check_render_options(options, follow)
     edit = None if options.edit_config in NO_EDIT else load_edit(options.edit_config)
     job = open_job(model, pipeline, semantic, options)
-    views = job.trained.scene
-    paths = novel_paths(options, views.train)
     if edit is not None:
         job = edited_job(job, semantic, edit)
-    if not options.skip_train:
-        render_split(job, "train", views.train)
-    if not options.skip_test:
-        render_split(job, "test", views.test)
+    if follow.is_asked:
+        render_followed(job, follow, chosen_objects(job, semantic, follow))
+    else:
+        render_views(job, model.seed)
+    say(f"next: {next_command(job)}")
+
+
+def render_views(job: Job, seed: int) -> None:
+    """The photographed views, or what --mode makes of them, and all new paths."""
+    options, views = job.options, job.trained.scene
+    paths = novel_paths(options, views.train)
+    for split, skipped in (("train", options.skip_train), ("test", options.skip_test)):
+        if not skipped:
+            render_split(job, split, getattr(views, split), seed)
     for name, cameras in paths:
         render_path(job, name, cameras, with_video=options.video or name == "novel_video")
     if options.video:
         render_spiral(job)
-    say(f"next: {next_command(job)}")
+    if options.ply_sequence is not None:
+        write_ply_sequence(job, *(options.ply_sequence or (MOMENTS,)))
 
 
 def open_job(model: ModelParams, pipeline: PipelineParams, semantic: SemanticParams, options: RenderParams) -> Job:
@@ -186,12 +187,17 @@ def object_scores(job: Job, semantic: SemanticParams, edit: Edit) -> tuple[Tenso
     trained = job.trained
     if trained.classes:
         return class_probabilities(trained.model.features), trained.classes
-    dim = trained.model.feature_dim if trained.decoder is None else trained.decoder.teacher_dim
-    record = TeacherRecord.load(trained.model_path, semantic.foundation_model, dim)
-    encoder = open_text_encoder(record, job.options.text_weights)
-    words = encode_prompts(encoder, edit.names, templates_of(edit))
+    words = word_rows(job, semantic, edit.names, templates_of(edit))
     cosines = word_cosines(trained.model.features, trained.decoder, words)
     return class_probabilities(cosines, edit.temperature), edit.names
+
+
+def word_rows(job: Job, semantic: SemanticParams, words: Sequence[str], templates: Sequence[str]) -> Tensor:
+    """Words as unit rows [K, C] of the teacher's space."""
+    trained = job.trained
+    dim = trained.model.feature_dim if trained.decoder is None else trained.decoder.teacher_dim
+    record = TeacherRecord.load(trained.model_path, semantic.foundation_model, dim)
+    return encode_prompts(open_text_encoder(record, job.options.text_weights), words, templates)
 
 
 def templates_of(edit: Edit) -> Sequence[str]:
@@ -202,19 +208,45 @@ def templates_of(edit: Edit) -> Sequence[str]:
     return TEMPLATES.get(edit.template, (edit.template,))
 
 
-def render_split(job: Job, split: str, cameras: Sequence[Camera]) -> None:
-    """Photographed views: everything that can be rendered, beside the photo and the teacher's map."""
+def chosen_objects(job: Job, semantic: SemanticParams, follow: FollowParams) -> Chosen | None:
+    """What --points or --prompt choose; None without any."""
+    if not follow.points and not follow.prompt:
+        return None
+    if job.trained.model.features is None:
+        raise UserError(f"{job.trained.model_path}: this model has no features to choose by; train with -f")
+    scores, queries = prompted(job, semantic, follow) if follow.prompt else clicked(job, follow)
+    return chosen_by(job, follow, scores, queries)
+
+
+def prompted(job: Job, semantic: SemanticParams, follow: FollowParams) -> tuple[Tensor, Tensor]:
+    """Cosines [N, K] of the Gaussians with K words, and these [K, C]; of a label model probabilities of its classes."""
+    trained = job.trained
+    if trained.classes:
+        columns = target_ids(trained.classes, follow.prompt)
+        return trained.model.features.softmax(1)[:, columns], torch.eye(len(trained.classes))[columns]
+    words = word_rows(job, semantic, follow.prompt, TEMPLATES["none"])
+    return word_cosines(trained.model.features, trained.decoder, words), words
+
+
+def render_split(job: Job, split: str, cameras: Sequence[Camera], seed: int) -> None:
+    """Photographed views: what --mode makes of them, or beside the photo and the teacher's map."""
     if not cameras:
         say(f"{split}: no views" + ("; train with --eval to hold some out" if split == "test" else ""))
+        return
+    if job.options.mode != "render":
+        render_mode(job, split, cameras, seed)
         return
     folder = job.folder(split)
     truth = sinks.ground_truth_picture(job.trained.scene.images, job.trained.background)
     chosen = [*job.outputs.of_view(folder), sinks.FolderSink(folder / "gt", truth)]
     if job.teacher is not None:
         chosen += job.outputs.of_teacher(folder, job.teacher)
-    count = render_to(job, cameras, chosen)
+    count = job.render(cameras, chosen)
     job.outputs.write_legend(folder)
     say(f"{split}: {count} views in {folder}")
+    if job.options.measure_fps:
+        fps = frames_per_second(cameras, job.model, job.trained.background, job.settings)
+        say(f"{split}: Test FPS: {fps:.1f}, number of Gaussians: {job.model.num_gaussians}")
 
 
 def render_path(job: Job, name: str, cameras: Iterable[Camera], with_video: bool) -> None:
@@ -222,8 +254,8 @@ def render_path(job: Job, name: str, cameras: Iterable[Camera], with_video: bool
     folder, videos = job.folder(name), job.trained.model_path / f"videos_{job.trained.iteration}"
     chosen = list(job.outputs.of_view(folder))
     if with_video:
-        chosen += job.outputs.videos(videos, f"{name}_{job.edit}" if job.edit else name, job.options.fps)
-    count = render_to(job, cameras, chosen)
+        chosen += job.outputs.videos(videos, f"{name}_{job.edit}" if job.edit else name, job.fps)
+    count = job.render(cameras, chosen)
     job.outputs.write_legend(folder)
     say(f"{name}: {count} views in {folder}" + (f", videos in {videos}" if with_video else ""))
 
@@ -232,14 +264,9 @@ def render_spiral(job: Job) -> None:
     """Feature 3DGS's video: numbered pictures of a spiral and final_video.mp4 beside them."""
     folder = job.folder("video")
     video = sinks.VideoSink(folder / "final_video.mp4", sinks.color_picture, SPIRAL_FPS)
-    cameras = spiral(job.trained.scene.train, SPIRAL_VIEWS)
-    count = render_to(job, cameras, [sinks.FolderSink(folder, sinks.color_picture), video])
+    cameras = spiral_path(job.options, job.trained.scene.train, SPIRAL_VIEWS)
+    count = job.render(cameras, [sinks.FolderSink(folder, sinks.color_picture), video])
     say(f"video: {count} views in {folder}")
-
-
-def render_to(job: Job, cameras: Iterable[Camera], chosen: Sequence[Sink]) -> int:
-    """Render cameras into sinks; returns their number."""
-    return render_frames(cameras, job.model, chosen, background=job.trained.background, settings=job.settings)
 
 
 def next_command(job: Job) -> str:

@@ -8,8 +8,8 @@
     python segment.py -m output/run --label_src car,tree,road
     python segment.py -m output/run --everything
 
-X is the column and Y the row in the training image of that view, at the size that training used. Writes to
-<model>/segment/<name>; docs/segment.md says what.
+X is the column and Y the row in the training image of that view, at the size that training used. In a moving scene the
+object is followed through all time. Writes to <model>/segment/<name>; docs/segment.md says what.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ from gaussian_renderer.feature_space import comparable_rows, inner_products, wor
 from gaussian_renderer.frames import Frame
 from gaussian_renderer.label_pictures import MAX_LABELS, LabelField, membership_field
 from gaussian_renderer.mask_lifting import Decode, ViewPrompt, lift_prompt
+from gaussian_renderer.moments import Moments
 from gaussian_renderer.prompting import WEIGHT_VIEWS, check_prompt, pointed_prompt, seen_cloud, surface_of
 from gaussian_renderer.selection_folder import SelectionFolder
+from gaussian_renderer.tracks import distinct_times
 from gaussian_renderer.trained import TrainedScene, open_trained
 from scene.cameras import Camera
 from scene.clusters import SIMILAR, cluster
@@ -89,7 +91,16 @@ class Job:
         """Where everything is written."""
         path = self.trained.model_path / "segment" / self.options.name
         fps = 0 if self.options.skip_video else self.options.fps
-        return SelectionFolder(path, self.trained, self.settings, view_file, fps)
+        return SelectionFolder(path, self.trained, self.settings, view_file, fps, self.moments)
+
+    @cached_property
+    def moments(self) -> Moments | None:
+        """What is shown of the time; None where nothing moves."""
+        if self.trained.model.motion.is_static:
+            return None
+        views, options = self.trained.scene.train, self.options
+        fixed = numbered_view(views, options.fixed_view, "fixed_view") if options.fixed_view != -1 else self.camera
+        return Moments(distinct_times(views), self.camera.time, fixed, options.max_tracks, options.num_plys)
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -122,17 +133,22 @@ def open_job(model: ModelParams, pipeline: PipelineParams, semantic: SemanticPar
 
 def prompted_camera(cameras: Sequence[Camera], options: SegmentParams) -> Camera:
     """The training view that points and boxes refer to."""
-    ordered = trajectories.sorted_by_name(cameras)
     if options.view_name:
+        ordered = trajectories.sorted_by_name(cameras)
         wanted = image_key(options.view_name)
         found = [camera for camera in ordered if image_key(camera.image_name) == wanted]
         if not found:
             names = f"{ordered[0].image_name} to {ordered[-1].image_name}"
             raise UserError(f"view {options.view_name!r} is not a training view; there are {names}; check --view_name")
         return found[0]
-    if not 0 <= options.view < len(ordered):
-        raise UserError(f"--view is {options.view}; expected 0 to {len(ordered) - 1} (training views sorted by name)")
-    return ordered[options.view]
+    return numbered_view(cameras, options.view, "view")
+
+
+def numbered_view(cameras: Sequence[Camera], number: int, flag: str) -> Camera:
+    """The training view that a flag names by its number."""
+    if not 0 <= number < len(cameras):
+        raise UserError(f"--{flag} is {number}; expected 0 to {len(cameras) - 1} (training views sorted by name)")
+    return trajectories.sorted_by_name(cameras)[number]
 
 
 def by_pointing(job: Job) -> Selection:
@@ -263,7 +279,7 @@ def write_selections(job: Job, selections: Sequence[Selection]) -> None:
         if not selection.mask.any():
             warn(f"nothing is selected for {name}; lower --threshold, or ask in other words")
     mask = torch.stack([selection.mask for selection in selections]).any(0)
-    job.folder.write_selections(selections, job.options.text)
+    job.folder.write_selections(selections, job.cloud.weight, job.options.text)
     if job.options.action != "mask":
         job.folder.write_action(mask, job.options.action, job.options.color)
     limits = [selection.threshold for selection in selections]
@@ -277,10 +293,12 @@ def describe(job: Job) -> dict:
     scene, options = job.trained.scene, job.options
     pointed = bool(options.point or options.box)
     splits = [("train", camera) for camera in scene.train] + [("test", camera) for camera in scene.test]
+    moves = job.moments is not None
     return {
         "iteration": job.trained.iteration,
         "click_view": image_key(job.camera.image_name) if pointed else None,
         "click_size": [job.camera.width, job.camera.height] if pointed else None,
+        **({"time": job.camera.time} if moves else {}),
         "points": options.point,
         "boxes": options.box,
         "negative": options.negative,
@@ -290,6 +308,7 @@ def describe(job: Job) -> dict:
         "action": options.action,
         "views": [
             {"key": image_key(camera.image_name), "image_name": camera.image_name, "split": split}
+            | ({"time": camera.time} if moves else {})
             for split, camera in splits
         ],
     }
@@ -307,8 +326,9 @@ def say_result(job: Job, found: dict) -> None:
     shown = ", ".join(f"{limit:.3f}" for limit in limits)
     counted = f"selected {found['selected']} of {found['total']} Gaussians at {origin} threshold {shown}"
     say(f"{counted}; written: {job.folder.path}")
-    labels = Path(job.trained.scene.info.root) / "labels"
-    say(f"next: python metrics.py -m {job.trained.model_path} --labels {labels if labels.is_dir() else 'LABEL_FOLDER'}")
+    root = Path(job.trained.scene.info.root)
+    is_labelled = (root / "labels").is_dir() or any(root.glob("*/masks"))
+    say(f"next: python metrics.py -m {job.trained.model_path} --labels {root if is_labelled else 'LABEL_FOLDER'}")
 
 
 if __name__ == "__main__":

@@ -18,28 +18,35 @@ import torch
 from ndraster.backends import choose_backend
 
 from arguments import (
+    MOVING_ITERATIONS,
     ModelParams,
+    MotionParams,
     OptimizationParams,
     PipelineParams,
     SemanticParams,
     TrainParams,
     merge_saved,
+    moving_preset,
     parse,
     resolve_paths,
 )
 from encoders import LEGACY_FOLDERS, FeatureMaps, open_features
 from encoders.label_maps import open_label_maps
-from scene import GaussianModel, Scene
+from scene import GaussianModel, Scene, SceneInfo
 from scene.checkpoint import checkpoint_path, latest_checkpoint, load_checkpoint
+from scene.datasets import read_scene
 from scene.initialization import InitOptions, from_ply, initial_model
-from scene.scene import SIZE_OF_TEACHER
+from scene.motion import Motion, make_motion
+from scene.motion.files import motion_beside
+from scene.motion.setup import motion_setup, resolved
+from scene.scene import SIZE_OF_TEACHER, read_options
 from training import state
 from training.distillation import Distiller, DistillPlan, image_sizes
 from training.features import FeatureDistiller
 from training.frozen_trainer import FrozenTrainer
 from training.labels import LabelDistiller
 from training.lifting import lift_if_missed
-from training.options import LABEL_TEACHER, RunOptions, check_options
+from training.options import LABEL_TEACHER, RunOptions, check_options, check_source
 from training.output_folder import say_next_commands, set_aside_earlier_run, write_run_description
 from training.trainer import Trainer
 from utils.devices import choose_device
@@ -48,19 +55,19 @@ from utils.script import run
 from utils.seeds import set_seed
 
 DESCRIPTION = "Train Gaussians on the images of a data set."
-GROUPS = (ModelParams, PipelineParams, OptimizationParams, SemanticParams, TrainParams)
+GROUPS = (ModelParams, PipelineParams, OptimizationParams, SemanticParams, MotionParams, TrainParams)
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Train what the command line asks for; `args` stands in for it."""
-    options = read_options(args)
+    options, info = read_command_line(args)
     set_quiet(options.train.quiet)
     check_options(options)
     set_seed(options.model.seed)
     torch.autograd.set_detect_anomaly(options.train.detect_anomaly)
     checkpoint = find_checkpoint(options)
     saved = load_checkpoint(checkpoint) if checkpoint is not None else None
-    trainer = build_trainer(options, saved)
+    trainer = build_trainer(options, info, saved)
     if saved is not None:
         continue_from(trainer, checkpoint, saved)
     with closing(trainer.scene.images):
@@ -68,13 +75,32 @@ def main(args: Sequence[str] | None = None) -> None:
     say_next_commands(options)
 
 
-def read_options(args: Sequence[str] | None) -> RunOptions:
-    """The command line; with --resume on top of what was saved with the run."""
+def read_command_line(args: Sequence[str] | None) -> tuple[RunOptions, SceneInfo]:
+    """The command line, with --resume on top of what was saved with the run, and the data set that it names.
+
+    Whether something moves there decides on the defaults.
+    """
     groups = parse(DESCRIPTION, *GROUPS, args=args)
     if groups[-1].resume:
         groups = merge_saved(DESCRIPTION, *GROUPS, args=args)
-    model, *others = groups
-    return with_labels_of_label3dgs(RunOptions(resolve_paths(model), *others))
+    model, *_, motion, train = groups
+    check_source(model)
+    info = read_scene(model.source_path, read_options(model))
+    motion = resolved(info, motion)
+    if motion.motion != "static" and not train.resume:
+        groups = parse_moving(args, bool(groups[GROUPS.index(SemanticParams)].foundation_model), motion.compat)
+    model, *others, _, train = groups
+    options = RunOptions(resolve_paths(model), *others, resolved(info, groups[-2]), train)
+    return with_labels_of_label3dgs(options), info
+
+
+def parse_moving(args: Sequence[str] | None, distils: bool, compat: bool) -> tuple:
+    """The command line on top of the defaults of moving scenes, which depend on the number of iterations."""
+    iterations = MOVING_ITERATIONS
+    for _ in range(2):
+        groups = parse(DESCRIPTION, *GROUPS, args=args, preset=moving_preset(iterations, distils, compat))
+        iterations = groups[GROUPS.index(OptimizationParams)].iterations
+    return groups
 
 
 def with_labels_of_label3dgs(options: RunOptions) -> RunOptions:
@@ -97,14 +123,16 @@ def find_checkpoint(options: RunOptions) -> Path | None:
     return Path(options.train.start_checkpoint) if options.train.start_checkpoint else None
 
 
-def build_trainer(options: RunOptions, saved: dict | None) -> Trainer:
+def build_trainer(options: RunOptions, info: SceneInfo, saved: dict | None) -> Trainer:
     """Data set, teacher, model and loop; says what was found."""
     device = choose_device(options.model.device)
-    scene, distiller = open_scene(options, device)
+    scene, distiller = open_scene(options, info, device)
     width = distiller.width if distiller is not None else 0
     model = build_model(options, scene, width, device) if saved is None else restored_model(saved, width, device)
+    model = model.with_motion(build_motion(options, info, device))
     features = f", features {width} wide" if width else ""
     say(f"model: {model.num_gaussians} Gaussians, SH degree {model.max_sh_degree}{features}")
+    say_schedule(options, model, distiller)
     backend = choose_backend(options.model.backend, model.means)
     say(f"device: {device}, backend {backend}, output {options.model.model_path}")
     if not options.train.resume:
@@ -116,10 +144,20 @@ def build_trainer(options: RunOptions, saved: dict | None) -> Trainer:
     return Trainer(options, scene, model, distiller)
 
 
-def open_scene(options: RunOptions, device: torch.device) -> tuple[Scene, Distiller | None]:
+def say_schedule(options: RunOptions, model: GaussianModel, distiller: Distiller | None) -> None:
+    """When the motion and the features learn; of a scene in which nothing moves there is nothing to say."""
+    if model.motion.is_static:
+        return
+    iterations = options.optimization.iterations
+    say(f"motion: {model.motion.describe(iterations)}")
+    if distiller is not None:
+        say(f"features: {distiller.plan.describe(iterations)}")
+
+
+def open_scene(options: RunOptions, info: SceneInfo, device: torch.device) -> tuple[Scene, Distiller | None]:
     """The data set and the teacher, which with -r 0 decides the size of the images."""
     by_teacher = options.model.resolution == SIZE_OF_TEACHER
-    scene = Scene.open(replace(options.model, resolution=1) if by_teacher else options.model, device)
+    scene = Scene.open(replace(options.model, resolution=1) if by_teacher else options.model, device, info)
     distiller = build_distiller(options, scene, device)
     if by_teacher:
         sizes = image_sizes(distiller, (*scene.train, *scene.test))
@@ -160,6 +198,7 @@ def open_maps(options: RunOptions, scene: Scene) -> FeatureMaps:
         image_paths={c.image_name: c.info.image_path for c in (*scene.train, *scene.test) if c.info is not None},
         fallback_dir=options.model.model_path,
         train_names=[camera.image_name for camera in scene.train],
+        options={"weights": options.train.teacher_weights} if options.train.teacher_weights else None,
     )
 
 
@@ -171,6 +210,16 @@ def build_model(options: RunOptions, scene: Scene, width: int, device: torch.dev
     train, model = options.train, options.model
     init = InitOptions(train.init, train.init_count, model.sh_degree, feature_dim=width, seed=model.seed)
     return initial_model(scene.info, init, device)
+
+
+def build_motion(options: RunOptions, info: SceneInfo, device: torch.device) -> Motion:
+    """How the Gaussians move: a new motion, or that of the model whose Gaussians --start_ply names."""
+    if options.train.start_ply and options.motion.motion != "static":
+        found = motion_beside(Path(options.train.start_ply), device)
+        if found is not None:
+            return found
+    setup = motion_setup(info, options.motion, device)
+    return make_motion(setup.params.motion, setup)
 
 
 def restored_model(saved: dict, width: int, device: torch.device) -> GaussianModel:

@@ -2,12 +2,17 @@
 
 from arguments.cli import OptionError, flag_names, merge_saved, parse
 from arguments.config_file import load_config, resolve_paths, save_config
+from arguments.motion_params import MotionParams
 from arguments.params import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
-from arguments.script_params import MetricsParams, RenderParams, SegmentParams, VideoParams
+from arguments.presets import MOVING_ITERATIONS, moving_preset
+from arguments.script_params import FollowParams, MetricsParams, RenderParams, SegmentParams, VideoParams
 
 __all__ = [
+    "MOVING_ITERATIONS",
+    "FollowParams",
     "MetricsParams",
     "ModelParams",
+    "MotionParams",
     "OptimizationParams",
     "OptionError",
     "PipelineParams",
@@ -19,6 +24,7 @@ __all__ = [
     "flag_names",
     "load_config",
     "merge_saved",
+    "moving_preset",
     "parse",
     "resolve_paths",
     "save_config",

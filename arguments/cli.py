@@ -9,7 +9,7 @@ import io
 import re
 import sys
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,11 @@ OWN_FLAGS = ("-h", "--help", "-H", "--help_verbose")
 
 
 def parse(
-    description: str, *groups: type, args: Sequence[str] | None = None, prog: str | None = None
+    description: str,
+    *groups: type,
+    args: Sequence[str] | None = None,
+    prog: str | None = None,
+    preset: Mapping[type, Mapping[str, Any]] | None = None,
 ) -> tuple[Any, ...]:
     """Parse the command line into one instance per group, in the given order.
 
@@ -32,11 +36,14 @@ def parse(
         groups: dataclasses; each field is a flag, `bool` fields are switches (also `--no_flag`).
         args: words to parse; None = the words after the script's name.
         prog: name of the program in help and messages; None = the script's name.
+        preset: other defaults, by group and field.
 
     Raises:
         OptionError: an unknown flag or a bad value, in one line.
     """
-    return _parse_onto(description, groups, [_default_of(group) for group in groups], args, prog)
+    preset = preset or {}
+    defaults = [group(**preset[group]) if group in preset else _default_of(group) for group in groups]
+    return _parse_onto(description, groups, defaults, args, prog)
 
 
 def merge_saved(

@@ -9,12 +9,13 @@ import textwrap
 from typing import Any
 
 from arguments.cli import flag_names
+from arguments.motion_params import MotionParams
 from arguments.params import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
-from arguments.script_params import MetricsParams, RenderParams, SegmentParams, VideoParams
+from arguments.script_params import FollowParams, MetricsParams, RenderParams, SegmentParams, VideoParams
 
 SCRIPT_GROUPS: dict[str, tuple[type, ...]] = {
-    "train.py": (ModelParams, PipelineParams, OptimizationParams, SemanticParams, TrainParams),
-    "render.py": (ModelParams, PipelineParams, SemanticParams, RenderParams),
+    "train.py": (ModelParams, PipelineParams, OptimizationParams, SemanticParams, MotionParams, TrainParams),
+    "render.py": (ModelParams, PipelineParams, SemanticParams, MotionParams, RenderParams, FollowParams),
     "segment.py": (ModelParams, PipelineParams, SemanticParams, SegmentParams),
     "metrics.py": (MetricsParams,),
     "videos.py": (VideoParams,),

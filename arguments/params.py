@@ -41,6 +41,16 @@ class ModelParams:
     """With --eval: index of the first test view in that order; Feature 3DGS and Label-3DGS use 2."""
     test_list: str = ""
     """With --eval: text file with one test image name per line, instead of --llffhold."""
+    dnerf_test: Literal["test", "val"] = "test"
+    """NeRF-synthetic and D-NeRF scenes: the file of the test views; for D-NeRF's Lego use val."""
+    nerfies_split: Literal["auto", "vrig", "interp", "all", "nerfds"] = "auto"
+    """Nerfies family: train and test frames; auto = by the name of the parent folder."""
+    nerfies_ratio: float = 0.0
+    """Nerfies family: picture size relative to the cameras (0.25 = rgb/4x); 0 = by the split rule."""
+    num_frames: int = 0
+    """Neu3D: use the first so many frames of each camera; 0 = all."""
+    times_from_names: bool = False
+    """COLMAP scenes without times.json: the image names tell when a picture was taken."""
     ignore_principal_point: bool = False
     """Put the principal point in the image centre, as graphdeco does, instead of where the data set says."""
     seed: int = 0
@@ -57,7 +67,7 @@ class PipelineParams:
 
     convert_SHs_python: bool = False
     """Accepted for old command lines; without effect, the rasterizer always evaluates the colours."""
-    compute_cov3D_python: bool = False
+    compute_cov3D_python: Annotated[bool, arg(aliases=["--convert_cov3D_python"])] = False
     """Accepted for old command lines; without effect, the rasterizer always computes the covariances."""
     debug: bool = False
     """More checks while rendering; slower."""
@@ -67,7 +77,7 @@ class PipelineParams:
 
 @dataclass(frozen=True)
 class OptimizationParams:
-    """How the Gaussians are optimised."""
+    """How the Gaussians are optimised. Where things move other defaults are in force: `arguments/presets.py`."""
 
     iterations: int = 30_000
     """Number of training steps."""
@@ -153,6 +163,8 @@ class SemanticParams:
     """Render features at the size of the image, or directly at the size of the teacher's map."""
     semantic_start: int = 0
     """First step with a feature loss."""
+    semantic_stop: int = 0
+    """Last step with a feature loss; 0 = the last of all."""
     semantic_loss: Literal["l1", "l2", "cosine"] = "l1"
     """Distance between rendered features and the teacher's."""
     label_lr: float = 0.001
@@ -181,6 +193,8 @@ class TrainParams:
     """Checkpoint file (chkpnt*.pth) to continue from."""
     resume: bool = False
     """Continue from the newest checkpoint in the model folder."""
+    teacher_weights: Annotated[str, arg(aliases=["--Lseg_model_path"])] = ""
+    """Weight file of the teacher, where its maps are still to be made; empty = where weights usually are."""
     start_ply: str = ""
     """PLY file of Gaussians to start from."""
     freeze_geometry: bool = False

@@ -16,8 +16,12 @@ Against = UseAppendAction[tuple[tuple[int, int] | str, ...]]
 class RenderParams:
     """What is rendered and written."""
 
-    iteration: int = -1
+    iteration: Annotated[int, arg(aliases=["--iterations"])] = -1
     """Saved step to load; -1 = the newest."""
+    mode: Literal["render", "time", "view", "all", "pose", "original"] = "render"
+    """render = the photographed views; else what Deformable 3DGS calls so, for each split: see docs/render.md."""
+    measure_fps: bool = False
+    """Also time the rendering of the photographed views, motion included, and print frames per second."""
     skip_train: bool = False
     """Leave the training views out."""
     skip_test: bool = False
@@ -28,26 +32,57 @@ class RenderParams:
     """Path of --novel_view: slerp through the training cameras, lerp from first to last; both = slerp and orbit."""
     camera_path: str = ""
     """With --path file: JSON file of cameras, in the layout of cameras.json."""
-    num_views: int = 200
-    """Number of views on each new path."""
+    num_views: int | None = None
+    """Number of views on each new path; left out = 200, with --mode its own number (60 to 1000)."""
+    time: float | None = None
+    """Moment in 0..1 of all views on new paths; left out = time runs where the photographs show several moments."""
+    ply_sequence: tuple[int, ...] | None = None
+    """Write the Gaussians at so many moments as PLY files; without a number 30."""
     multi_interpolate: bool = False
     """Novel views between every two neighbouring training cameras instead."""
     video: bool = False
     """Write an mp4 of each new path, and video/ with LLFF's spiral of 120 views; includes --novel_view."""
     novel_video: bool = False
     """Write an mp4 of the way from the first to the last training camera."""
-    fps: int = 30
-    """Frames per second of videos."""
+    fps: int | None = None
+    """Frames per second of videos; left out = 30, of objects that are followed 60."""
     depth: bool = True
     """Write depth pictures."""
     save_features: bool = True
     """Write feature maps as tensors (saved_feature/, saved_labels/), besides their pictures."""
     edit_config: str = ""
     """YAML file that says which objects are extracted, deleted or coloured; see configs/edit/."""
-    text_weights: str = ""
-    """Weight file of the text encoder that --edit_config needs; empty = where weights usually are."""
+    text_weights: Annotated[str, arg(aliases=["--Lseg_model_path"])] = ""
+    """Weight file of the text encoder that --edit_config and --prompt need; empty = where weights usually are."""
     quiet: bool = False
     """Print nothing but warnings and errors."""
+
+
+@dataclass(frozen=True)
+class FollowParams:
+    """Objects that are chosen once and followed through time, as in DGD."""
+
+    points: tuple[str, ...] = ()
+    """Pixels "(X,Y)" (column, row) in the view of --ref_frame, one on each object."""
+    prompt: tuple[str, ...] = ()
+    """Words, one or a "quoted phrase" for each object."""
+    thetas: tuple[float, ...] = ()
+    """Cosine from which a Gaussian is chosen, for each object or one for all; left out = automatic."""
+    ref_frame: int = 0
+    """Number of the training view that --points are in, sorted by name."""
+    frame: int | None = None
+    """Number of frames; left out = as many as there are training views."""
+    novel_views: int = -1
+    """-1 = the training views; K = time runs in front of the training view K."""
+    op: Literal["recolor", "extract", "remove", "highlight"] = "recolor"
+    """What happens to the chosen Gaussians."""
+    compat_click: bool = False
+    """Let a point be the upper left corner of the 5x5 px that are asked for, as in DGD, instead of their middle."""
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether any of this is wanted."""
+        return bool(self.points or self.prompt) or self.frame is not None or self.novel_views != -1
 
 
 @dataclass(frozen=True)
@@ -84,7 +119,7 @@ class SegmentParams:
     """Find all objects: regions of similar features that hang together."""
     sam: bool = False
     """Let SAM's mask decoder answer --point or --box, from the rendered features of a model of -f sam."""
-    view: int = 0
+    view: Annotated[int, arg(aliases=["--ref_frame"])] = 0
     """View in which points and boxes are given: number of the training view, sorted by name."""
     view_name: str = ""
     """Image name of that view, instead of --view."""
@@ -106,6 +141,12 @@ class SegmentParams:
     """Weight file sam_vit_*.pth for --sam; empty = where weights usually are."""
     name: str = "object"
     """Name of the selection; results go to segment/NAME in the model folder."""
+    fixed_view: int = -1
+    """Moving scenes: training view, counted as by --view, of the video from one place; -1 = that of --view."""
+    max_tracks: int = 2000
+    """Moving scenes: Gaussians at most in tracks.npz, drawn at random by how much is seen of them."""
+    num_plys: int = 60
+    """Moving scenes: moments at most at which the selection is written to ply/."""
     iteration: int = -1
     """Saved step to load; -1 = the newest."""
     skip_video: bool = False
@@ -123,10 +164,12 @@ class MetricsParams:
     model_paths: Annotated[tuple[str, ...], arg(aliases=["-m", "--model_path"])]
     """Model folders whose test renders are measured."""
     labels: str = ""
-    """Folder of true masks or label maps, to measure the masks of segment.py as well."""
+    """True masks or label maps, to measure the masks of segment.py as well: their folder, or the data set's."""
     object: str = ""
     """Name or id of the object in --labels; empty = the one that was clicked."""
     selection: str = ""
     """Name of the selection whose masks are measured; empty = all."""
+    tracks: str = ""
+    """File tracks_gt.npz of true paths, to measure those of segment.py in a moving scene."""
     quiet: bool = False
     """Print nothing but warnings and errors."""

@@ -31,5 +31,8 @@ def check_segment_options(options: SegmentParams) -> None:
         raise OptionError(f"--action {options.action} needs one selection; expected --point, --box or --text; use one")
     if not all(0 <= value <= 1 for value in options.color):
         raise OptionError(f"--color is {options.color}; expected three numbers in 0..1; change it")
+    if options.max_tracks < 1 or options.num_plys < 1:
+        seen = f"--max_tracks is {options.max_tracks}, --num_plys {options.num_plys}"
+        raise OptionError(f"{seen}; expected at least 1; change them")
     if options.name in ("", "..") or Path(options.name).name != options.name:
         raise OptionError(f"--name is {options.name!r}; expected a plain folder name, e.g. fox")

@@ -48,6 +48,7 @@ class ClipText:
         return torch.stack([self._known[text] for text in texts])
 
 
+@register_text("Lseg_CLIP")  # as DGD calls it
 @register_text("lseg")
 def open_lseg_text(record: TeacherRecord, weights: str = "") -> ClipText:
     """The words of LSeg: from its checkpoint when it is here, else from the CLIP it was trained beside.

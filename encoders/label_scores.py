@@ -15,10 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from encoders.base import image_key, label_path
+from encoders.base import image_key
 from encoders.cache import find_key, read_legacy
-from encoders.label_maps import IGNORE, read_class_names, read_ids
 from encoders.text import nearest_words
+from encoders.true_labels import TrueLabels
 from utils.errors import UserError
 from utils.files import read_json
 from utils.label_metrics import LabelScores, confusion_matrix, f3dgs_scores, label3dgs_scores, mean_scores
@@ -126,12 +126,4 @@ def confusion_scores(maps: Iterable[tuple[np.ndarray, np.ndarray]], classes: Seq
 
 def truth_ids(folder: Path, image_name: str, classes: Sequence[str]) -> np.ndarray | None:
     """Hand-made labels of an image as indices into `classes` by name, -1 elsewhere; None without a file."""
-    path = label_path(folder, image_key(image_name))
-    if path is None:
-        return None
-    names = read_class_names(folder)
-    ids, table = read_ids(path), {number: classes.index(name) for number, name in names.items() if name in classes}
-    result = np.full(ids.shape, IGNORE)
-    for number, index in table.items():
-        result[ids == number] = index
-    return result
+    return TrueLabels.open(folder).ids_among(image_name, classes)

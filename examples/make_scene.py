@@ -46,6 +46,8 @@ class SceneOptions:
     """Time steps of the rig."""
     samples: int = 2
     """Rays per pixel side: 2 = 2x2 antialiasing."""
+    jumping: bool = False
+    """dynamic: the camera jumps over the upper hemisphere from picture to picture, as in D-NeRF's scenes."""
     seed: int = 0
     """Moves the toys a little; equal seeds give equal files."""
     overwrite: bool = False
@@ -101,8 +103,10 @@ def write_scene(options: SceneOptions) -> None:
         test = camera_paths.hemisphere(max(1, views // 5), size, options.seed + 1)
         write_blender(options.out, still_life(options.seed, background=False), train, test, options.samples)
     elif options.kind == "dynamic":
-        train = camera_paths.moving_camera(np.linspace(0, 1, views), size)
-        between = (np.arange(max(1, views // 5)) + 0.5) / max(1, views // 5)
+        times, between = np.linspace(0, 1, views), (np.arange(max(1, views // 5)) + 0.5) / max(1, views // 5)
+        train = camera_paths.moving_camera(times, size)
+        if options.jumping:
+            train = camera_paths.hemisphere(views, size, options.seed, times.tolist())
         test = camera_paths.moving_camera(between, size, turns=1.0, phase_deg=70.0)
         write_blender(options.out, moving_toys(options.seed), train, test, options.samples)
     else:

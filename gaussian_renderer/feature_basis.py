@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +23,8 @@ MAX_VIEWS = 8
 PIXELS_PER_VIEW = 4096
 MIN_ALPHA = 0.5  # emptier pixels say nothing about the features
 EPS = 1e-12
+
+Item = TypeVar("Item")
 
 
 def scene_basis(
@@ -87,8 +90,8 @@ class FeatureColors:
         return Pca(basis.mean @ basis.basis, torch.eye(basis.basis.shape[1]), basis.low, basis.high)
 
 
-def evenly_spread(cameras: Sequence[Camera], count: int) -> list[Camera]:
-    """At most `count` cameras, evenly spread over the sequence, first and last included."""
-    if len(cameras) <= count:
-        return list(cameras)
-    return [cameras[round(i * (len(cameras) - 1) / max(count - 1, 1))] for i in range(count)]
+def evenly_spread(items: Sequence[Item], count: int) -> list[Item]:
+    """At most `count` items, evenly spread over the sequence, first and last included."""
+    if len(items) <= count:
+        return list(items)
+    return [items[round(i * (len(items) - 1) / max(count - 1, 1))] for i in range(count)]

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from ndraster import FeatureLift, Lifted
+from ndraster import FeatureLift, Gaussians, Lifted
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from gaussian_renderer import DEFAULT_SETTINGS, RenderSettings, render
+from gaussian_renderer.anchors import Anchors, project, visible_points
 from gaussian_renderer.frames import Frame
 from gaussian_renderer.membership import selection_mask
 from scene.cameras import Camera
 from scene.gaussian_model import GaussianModel
-from scene.prompts import SAME_SURFACE, Box, Point, Surface
+from scene.prompts import Box, Point, Surface
 from utils.errors import UserError
 
 MIN_SEEN_PX = 16  # of what was found so far, for a view to be asked about it
@@ -33,12 +34,34 @@ class ViewPrompt:
 
 
 @dataclass(frozen=True)
-class Anchors:
-    """A prompt in space."""
+class PromptAnchors:
+    """A prompt in space, on the Gaussians that were pointed at."""
 
-    positive: Tensor  # [P, 3] world
-    negative: Tensor  # [M, 3] world
-    boxed: Tensor | None  # [S, 3] world: the surface that the box was found to hold
+    positive: Anchors
+    negative: Anchors
+    boxed: Anchors | None  # the surface that the box was found to hold
+
+    @classmethod
+    def of(
+        cls, camera: Camera, surface: Surface, prompt: ViewPrompt, mask: Tensor, gaussians: Gaussians
+    ) -> PromptAnchors:
+        """From one view; without a positive point, the pixel deepest inside the mask [H, W] stands for one."""
+
+        def tied(pixels: Tensor) -> Anchors:
+            return Anchors.of_pixels(camera, surface, pixels, gaussians)
+
+        positive = prompt.positive or (deepest_pixel(mask),)
+        boxed = None if prompt.box is None else tied(torch.nonzero(mask).flip(1))
+        return cls(tied(_pixels(positive, surface)), tied(_pixels(prompt.negative, surface)), boxed)
+
+    def in_view(self, camera: Camera, surface: Surface, gaussians: Gaussians) -> ViewPrompt | None:
+        """The prompt as another view shows it; None where none of its positive points is to be seen."""
+        places = [anchors.at(gaussians) for anchors in (self.positive, self.negative)]
+        positive, negative = (visible_points(camera, surface, points) for points in places)
+        if not positive:
+            return None
+        box = None if self.boxed is None else _projected_box(camera, self.boxed.at(gaussians))
+        return ViewPrompt(positive, negative, box)
 
 
 Draw = Callable[[Camera], Surface]  # the view as the decoder wants it
@@ -72,10 +95,11 @@ def lift_prompt(
 ) -> Tensor:
     """Share [N] of each Gaussian inside the masks that a prompt in one view has in all views that show its object.
 
-    Points are lifted to space by the depth of the surface under them, a box by the surface that its mask shows. Views
-    that do not see the points come second: there the middle of what was found so far is the prompt.
+    Points are lifted to space by the depth of the surface under them, a box by the surface that its mask shows; both
+    move with the Gaussians there. Views that do not see the points come second: there the middle of what was found so
+    far is the prompt.
     """
-    masks = dict(enumerate(prompted_masks(cameras, prompt, draw, decode)))
+    masks = dict(enumerate(prompted_masks(model, cameras, prompt, draw, decode)))
     masks = {index: mask for index, mask in masks.items() if mask is not None}
     found = _share(model, cameras, masks, settings) > 0.5
     for index, camera in enumerate(cameras):
@@ -93,7 +117,7 @@ def _share(
 
 
 def prompted_masks(
-    cameras: Sequence[Camera], prompt: ViewPrompt, draw: Draw, decode: Decode
+    model: GaussianModel, cameras: Sequence[Camera], prompt: ViewPrompt, draw: Draw, decode: Decode
 ) -> Iterator[Tensor | None]:
     """Masks [H, W] of the views; None where no point of the prompt, which is given in the first view, is to be seen."""
     first, *others = cameras
@@ -102,10 +126,10 @@ def prompted_masks(
     if not mask.any():
         raise UserError(f"the mask of {first.image_name} is empty; expected one at the prompt; add or move points")
     yield mask
-    anchors = anchor(first, surface, prompt, mask)
+    anchors = PromptAnchors.of(first, surface, prompt, mask, model.at(first.time))
     for camera in others:
         surface = draw(camera)
-        local = prompt_in_view(camera, surface, anchors)
+        local = anchors.in_view(camera, surface, model.at(camera.time))
         yield None if local is None else decode(camera, surface, local)
 
 
@@ -116,60 +140,11 @@ def middle_of(camera: Camera, model: GaussianModel, chosen: Tensor, settings: Re
     return deepest_pixel(mask) if int(mask.sum()) >= MIN_SEEN_PX else None
 
 
-def anchor(camera: Camera, surface: Surface, prompt: ViewPrompt, mask: Tensor) -> Anchors:
-    """The prompt in space; without a positive point, the pixel deepest inside the mask [H, W] stands for one."""
-    positive = prompt.positive or (deepest_pixel(mask),)
-    boxed = None
-    if prompt.box is not None:
-        rows, columns = torch.nonzero(mask & (surface.depth[0] > 0), as_tuple=True)
-        boxed = unproject(camera, surface.depth[0], torch.stack([columns, rows], 1))
-    lifted = [unproject(camera, surface.depth[0], _pixels(points, surface)) for points in (positive, prompt.negative)]
-    return Anchors(*lifted, boxed)
-
-
-def prompt_in_view(camera: Camera, surface: Surface, anchors: Anchors) -> ViewPrompt | None:
-    """The prompt as another view shows it; None where none of its positive points is to be seen."""
-    positive, negative = (visible_points(camera, surface, points) for points in (anchors.positive, anchors.negative))
-    if not positive:
-        return None
-    box = None if anchors.boxed is None else _projected_box(camera, anchors.boxed)
-    return ViewPrompt(positive, negative, box)
-
-
-def visible_points(camera: Camera, surface: Surface, points: Tensor) -> tuple[Point, ...]:
-    """Pixels of those world points [P, 3] that lie in the image and on its surface."""
-    pixels, depth = project(camera, points)
-    width, height = surface.size
-    columns, rows = pixels.floor().long().unbind(1)
-    inside = (depth > 0) & (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    columns, rows = columns.clamp(0, width - 1), rows.clamp(0, height - 1)
-    shown = surface.depth[0, rows, columns]
-    seen = inside & ((shown - depth).abs() <= SAME_SURFACE * depth.abs())
-    return tuple((int(x), int(y)) for x, y in zip(columns[seen], rows[seen], strict=True))
-
-
 def deepest_pixel(mask: Tensor) -> Point:
     """The pixel of a mask [H, W] that is farthest from its edge and the image's."""
     inside = distance_transform_edt(np.pad(mask.cpu().numpy(), 1))[1:-1, 1:-1]
     row, column = np.unravel_index(int(inside.argmax()), inside.shape)
     return int(column), int(row)
-
-
-def unproject(camera: Camera, depth: Tensor, pixels: Tensor) -> Tensor:
-    """World points [P, 3] of pixels [P, 2] (column, row) at their depth (camera z) in the map [H, W]."""
-    z = depth[pixels[:, 1], pixels[:, 0]]
-    x = (pixels[:, 0] + 0.5 - camera.cx) / camera.fx * z
-    y = (pixels[:, 1] + 0.5 - camera.cy) / camera.fy * z
-    camera_to_world = torch.linalg.inv(camera.world_to_camera).to(depth)
-    return torch.stack([x, y, z], 1) @ camera_to_world[:3, :3].T + camera_to_world[:3, 3]
-
-
-def project(camera: Camera, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Pixel coordinates [P, 2] (the first pixel's centre is at 0.5) and camera z [P] of world points [P, 3]."""
-    pose = camera.world_to_camera.to(points)
-    x, y, z = (points @ pose[:3, :3].T + pose[:3, 3]).unbind(1)
-    safe = z.clamp_min(1e-6)
-    return torch.stack([x / safe * camera.fx + camera.cx, y / safe * camera.fy + camera.cy], 1), z
 
 
 def _projected_box(camera: Camera, points: Tensor) -> Box | None:

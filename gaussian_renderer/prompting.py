@@ -12,6 +12,7 @@ from gaussian_renderer import RenderSettings, render
 from gaussian_renderer.blend_weights import blend_weights
 from gaussian_renderer.feature_basis import evenly_spread
 from gaussian_renderer.mask_lifting import ViewPrompt, lift_masks
+from gaussian_renderer.tracks import distinct_times
 from scene.cameras import Camera
 from scene.gaussian_model import GaussianModel
 from scene.prompts import Box, Prompt, Surface, box_prompt, box_regions, check_point, click_prompt
@@ -19,6 +20,7 @@ from scene.selection import Cloud
 from utils.errors import UserError
 
 WEIGHT_VIEWS = 24  # views over which the visibility of the Gaussians is measured
+PATH_MOMENTS = 5  # at which the paths of moving Gaussians are compared
 MIN_VOTE_PX = 0.1  # blending weight in the prompted view from which a Gaussian can be outside a box
 
 
@@ -30,9 +32,21 @@ def surface_of(camera: Camera, model: GaussianModel, features: Tensor, settings:
 
 
 def seen_cloud(cameras: Sequence[Camera], model: GaussianModel, settings: RenderSettings) -> Cloud:
-    """Where the Gaussians are, and how much evenly spread views see of them."""
+    """Where the Gaussians are, and how much evenly spread views see of them.
+
+    Neighbours in a moving scene are near each other all the time. At a single moment things touch that part later, and
+    in canonical space, which no picture shows, anything may coincide.
+    """
     weight = blend_weights(evenly_spread(cameras, WEIGHT_VIEWS), model, settings)
-    return Cloud.of(model.means.detach(), weight)
+    return Cloud.of(places(model, distinct_times(cameras)), weight)
+
+
+@torch.no_grad()
+def places(model: GaussianModel, times: Sequence[float]) -> Tensor:
+    """Positions [N, 3] of Gaussians that stand still; of moving ones those at some of the `times`, [N, 3 T]."""
+    if model.motion.is_static:
+        return model.means.detach()
+    return torch.cat([model.at(time).means for time in evenly_spread(times, PATH_MOMENTS)], dim=1)
 
 
 def pointed_prompt(

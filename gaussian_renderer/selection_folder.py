@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +14,13 @@ from gaussian_renderer import RenderSettings, label_pictures, sinks, trajectorie
 from gaussian_renderer.frames import render_frames
 from gaussian_renderer.label_pictures import LabelField, membership_field
 from gaussian_renderer.membership import mask_picture, overlay_picture
+from gaussian_renderer.moments import Moments, in_time_order, with_tails
 from gaussian_renderer.trained import TrainedScene
 from scene.actions import edited, painted_by_label
+from scene.cameras import Camera
 from scene.formats import write_splats
 from scene.gaussian_model import GaussianModel
+from scene.motion.freeze import frozen_at
 from scene.selection import Selection
 from utils.colormaps import palette
 from utils.files import atomic_path, write_json
@@ -36,20 +39,30 @@ class SelectionFolder:
     settings: RenderSettings
     view_file: sinks.FileName  # name of a view's picture
     fps: int = 30  # of videos; 0 = none
+    moments: Moments | None = None  # of a moving scene
 
-    def write_selections(self, selections: Sequence[Selection], names: Sequence[str] = ()) -> None:
-        """One selection, or several that exclude one another: then also a label map of their `names`."""
+    def write_selections(self, selections: Sequence[Selection], weight: Tensor, names: Sequence[str] = ()) -> None:
+        """One selection, or several that exclude one another: then also a label map of their `names`.
+
+        `weight` [N] is how much each Gaussian is seen.
+        """
         masks = torch.stack([selection.mask for selection in selections])
         numbers = (masks * torch.arange(1, len(masks) + 1, device=masks.device)[:, None]).sum(0)
-        chosen = numbers > 0
+        chosen, film = numbers > 0, overlay_picture
+        if self.moments is not None:
+            tracks = self.moments.follow(self.trained.model, numbers, weight)
+            tracks.save(self.path / "tracks.npz")
+            self.moments.write_plys(self.path / "ply", self.trained.model, chosen)
+            film = with_tails(film, tracks)
         if len(selections) == 1:
             features = chosen[:, None].float()
-            self.write_views({"masks": mask_picture, "overlay": overlay_picture}, overlay_picture, features=features)
+            self.write_views({"masks": mask_picture, "overlay": overlay_picture}, film, features=features)
         else:
             field = membership_field(numbers, tuple(names))
             self.write_labels(field, masks=label_pictures.any_label_picture(field))
-        write_splats(self.path / "selected.ply", self.trained.model.subset(chosen).to_arrays())
-        write_splats(self.path / "rest.ply", self.trained.model.subset(~chosen).to_arrays())
+        model = self._shown(self.trained.model)
+        write_splats(self.path / "selected.ply", model.subset(chosen).to_arrays())
+        write_splats(self.path / "rest.ply", model.subset(~chosen).to_arrays())
         self.write_arrays(mask=chosen, labels=numbers, **_columns(selections))
 
     def write_labels(self, field: LabelField, kind: str = "label", **further: sinks.Picture) -> None:
@@ -67,12 +80,12 @@ class SelectionFolder:
         write_json(self.path / f"{kind}s" / "classes.json", names)
         write_png(self.path / "legend.png", legend_picture(field.names, to_uint8(colors.T[:, :, None])[:, 0]))
         model = painted_by_label(self.trained.model, field.of_gaussians(), colors)
-        write_splats(self.path / f"{kind}s.ply", model.to_arrays())
+        write_splats(self.path / f"{kind}s.ply", self._shown(model).to_arrays())
 
     def write_action(self, mask: Tensor, action: str, color: Sequence[float]) -> None:
         """The edited scene: `edited.ply`, and its views in `<action>/`."""
         model = edited(self.trained.model, mask, action, color)
-        write_splats(self.path / "edited.ply", model.to_arrays())
+        write_splats(self.path / "edited.ply", self._shown(model).to_arrays())
         self.write_views({action: sinks.color_picture}, sinks.color_picture, model=model, video=f"{action}.mp4")
 
     def write_views(
@@ -84,7 +97,7 @@ class SelectionFolder:
         model: GaussianModel | None = None,  # None = the trained one
         video: str = "overlay.mp4",
     ) -> None:
-        """Pictures of all photographed views, in one folder each, and a video along a path through them."""
+        """Pictures of all photographed views, in one folder each, and videos."""
         scene, model = self.trained.scene, model or self.trained.model
         blend = features is not None
         folders = [
@@ -93,9 +106,21 @@ class SelectionFolder:
         ]
         shared = {"background": self.trained.background, "settings": self.settings, "features": features}
         render_frames([*scene.train, *scene.test], model, folders, **shared)
-        if self.fps:
-            sink = sinks.VideoSink(self.path / video, film, self.fps, needs_features=blend)
-            render_frames(trajectories.slerp_path(scene.train, VIDEO_VIEWS), model, [sink], **shared)
+        for path, cameras in self._films(video):
+            render_frames(cameras, model, [sinks.VideoSink(path, film, self.fps, needs_features=blend)], **shared)
+
+    def _films(self, name: str) -> Iterator[tuple[Path, Iterable[Camera]]]:
+        """Videos and their cameras: a path through the training views, or the time of a moving scene."""
+        views, path = self.trained.scene.train, self.path / name
+        if self.fps and self.moments is None:
+            yield path, trajectories.slerp_path(views, VIDEO_VIEWS)
+        elif self.fps:
+            yield path, in_time_order(views)
+            yield path.with_stem(f"{path.stem}_fixed_view"), self.moments.fixed_path()
+
+    def _shown(self, model: GaussianModel) -> GaussianModel:
+        """The model as a viewer of splat files can show it: a moving one at one moment."""
+        return model if self.moments is None else frozen_at(model, self.moments.shown)
 
     def write_arrays(self, **arrays: Tensor) -> None:
         """`selection.npz`; arrays [N] are in the order of the model's PLY."""

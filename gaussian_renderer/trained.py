@@ -14,6 +14,7 @@ from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
 from scene import Scene
 from scene.formats import read_splats
 from scene.gaussian_model import GaussianModel
+from scene.motion.files import load_motion
 from utils.devices import choose_device
 from utils.errors import UserError
 from utils.files import read_json
@@ -48,7 +49,8 @@ def open_trained(model: ModelParams, iteration: int = -1) -> TrainedScene:
     folder = saved_iteration_folder(model.model_path, iteration)
     device = choose_device(model.device)
     scene = Scene.open(model, device)
-    gaussians = GaussianModel.from_arrays(read_splats(folder / "point_cloud.ply"), device)
+    motion = load_motion(model.model_path, iteration, device)
+    gaussians = GaussianModel.from_arrays(read_splats(folder / "point_cloud.ply"), device).with_motion(motion)
     for parameter in gaussians.params.values():
         parameter.requires_grad_(False)
     path = decoder_path(model.model_path, iteration)
@@ -57,7 +59,8 @@ def open_trained(model: ModelParams, iteration: int = -1) -> TrainedScene:
     classes = read_classes(model.model_path, gaussians.feature_dim)
     background = torch.full((3,), 1.0 if model.white_background else 0.0, device=device)
     features = f"labels of {len(classes)} classes" if classes else describe_features(gaussians, decoder)
-    say(f"model: iteration {iteration}, {gaussians.num_gaussians} Gaussians, {features}")
+    moving = "" if motion.is_static else f", moved by {motion.kind}"
+    say(f"model: iteration {iteration}, {gaussians.num_gaussians} Gaussians{moving}, {features}")
     return TrainedScene(scene, gaussians, decoder, iteration, background, Path(model.model_path), classes)
 
 

@@ -30,7 +30,7 @@ class Camera:
     cy: float
     width: int
     height: int
-    time: float = 0.0
+    time: float | Tensor = 0.0  # 0..1; a number on the GPU where a CUDA graph reads it there
     info: CameraInfo | None = None
     packed: Tensor | None = None
     """[16] float32 on the GPU: pose and intrinsics that the CUDA rasterizer reads there (`ndraster.PinholeCamera`)."""

@@ -15,7 +15,7 @@ from scene.motion.static import StaticMotion
 
 PARAMETER_NAMES = ("xyz", "f_dc", "f_rest", "opacity", "scaling", "rotation")
 """Parameters every model has, named as in the optimizer groups of 3DGS checkpoints."""
-FEATURE_NAME = "semantic_feature"
+FEATURE_NAME, CODE_NAME = "semantic_feature", "motion_code"
 
 _TRAILING_SHAPES = {"xyz": (3,), "f_dc": (1, 3), "opacity": (1,), "scaling": (3,), "rotation": (4,)}
 _MAX_DEGREE = 3
@@ -34,6 +34,7 @@ class GaussianModel:
     | `scaling` | [N, 3] | natural logarithm of the standard deviations |
     | `rotation` | [N, 4] | quaternion wxyz, any length |
     | `semantic_feature` | [N, D] | as rendered; absent without features |
+    | `motion_code` | [N, J] | what the motion keeps about each Gaussian; absent where it keeps nothing |
     """
 
     def __init__(
@@ -121,7 +122,7 @@ class GaussianModel:
         stored = (p["xyz"], p["rotation"], p["scaling"], p["opacity"], p["f_dc"], p["f_rest"])
         return ndraster.activate(*stored, features=self.features)
 
-    def at(self, time: float) -> ndraster.Gaussians:
+    def at(self, time: float | Tensor) -> ndraster.Gaussians:
         """Activated Gaussians at a moment in 0..1."""
         return self.motion.at(self, time)
 
@@ -146,6 +147,17 @@ class GaussianModel:
             params[FEATURE_NAME] = features
         return self._with_params(params)
 
+    def with_motion(self, motion: Motion) -> GaussianModel:
+        """A new model that moves like this, with an empty motion code if the motion keeps one and there is none."""
+        params = {name: value.detach() for name, value in self.params.items()}
+        kept = params.pop(CODE_NAME, None)
+        if motion.code_width:
+            fits = kept is not None and kept.shape[1] == motion.code_width
+            params[CODE_NAME] = kept if fits else self.means.new_zeros(len(self), motion.code_width)
+        model = self._with_params(params)
+        model.motion = motion
+        return model
+
     def state_dict(self) -> dict[str, object]:
         """Tensors and numbers of the model, loadable with `weights_only=True`."""
         tensors = {name: value.detach() for name, value in self.params.items()}
@@ -166,7 +178,7 @@ class GaussianModel:
 def _check_shapes(params: Mapping[str, Tensor]) -> None:
     """Raises ValueError at the first tensor that is missing or has another shape than documented."""
     missing = [name for name in PARAMETER_NAMES if name not in params]
-    unknown = sorted(set(params) - {*PARAMETER_NAMES, FEATURE_NAME})
+    unknown = sorted(set(params) - {*PARAMETER_NAMES, FEATURE_NAME, CODE_NAME})
     if missing or unknown:
         raise ValueError(f"Gaussian parameters: missing {missing}, unknown {unknown}; expected {PARAMETER_NAMES}")
     count = params["xyz"].shape[0]
@@ -176,6 +188,6 @@ def _check_shapes(params: Mapping[str, Tensor]) -> None:
     allowed = [(count, (degree + 1) ** 2 - 1, 3) for degree in range(_MAX_DEGREE + 1)]
     if tuple(params["f_rest"].shape) not in allowed:
         raise ValueError(f"parameter f_rest has shape {tuple(params['f_rest'].shape)}; expected one of {allowed}")
-    if FEATURE_NAME in params and (params[FEATURE_NAME].ndim != 2 or params[FEATURE_NAME].shape[0] != count):
-        found = tuple(params[FEATURE_NAME].shape)
-        raise ValueError(f"parameter {FEATURE_NAME} has shape {found}; expected [{count}, D]")
+    for name in (FEATURE_NAME, CODE_NAME):
+        if name in params and (params[name].ndim != 2 or params[name].shape[0] != count):
+            raise ValueError(f"parameter {name} has shape {tuple(params[name].shape)}; expected [{count}, D]")

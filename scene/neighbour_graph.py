@@ -13,7 +13,10 @@ EPS = 1e-8
 
 
 def nearest_neighbours(means: Tensor, count: int) -> np.ndarray:
-    """Indices [N, count] of each Gaussian's nearest others (fewer columns when there are fewer Gaussians)."""
+    """Indices [N, count] of each Gaussian's nearest others (fewer columns when there are fewer Gaussians).
+
+    `means` is [N, 3], or [N, 3 T] with the positions at T moments: nearest is then a matter of all of them.
+    """
     points = means.detach().cpu().double().numpy()
     count = min(count, len(points) - 1)
     if count <= 0:

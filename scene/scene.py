@@ -41,15 +41,15 @@ class Scene:
     images: ImageStore
 
     @classmethod
-    def open(cls, model: ModelParams, device: torch.device | str) -> Scene:
-        """Reads the data set of `--source_path` and says what was found.
+    def open(cls, model: ModelParams, device: torch.device | str, info: SceneInfo | None = None) -> Scene:
+        """Reads the data set of `--source_path`, unless it is given, and says what was found.
 
         With `-r 0` the images have the sizes that the training has left in the model folder.
 
         Raises:
             DatasetError: one line about what is wrong with the data set.
         """
-        info = read_scene(model.source_path, read_options(model))
+        info = info or read_scene(model.source_path, read_options(model))
         sizes = read_sizes(model.model_path) if model.resolution == SIZE_OF_TEACHER else None
         resolution = model.resolution if sizes is None else 1
         cameras = [
@@ -118,6 +118,11 @@ def read_options(model: ModelParams) -> ReadOptions:
         llffhold=model.llffhold,
         test_offset=model.test_offset,
         test_list=model.test_list,
+        dnerf_test=model.dnerf_test,
+        nerfies_split=model.nerfies_split,
+        nerfies_ratio=model.nerfies_ratio,
+        num_frames=model.num_frames,
+        times_from_names=model.times_from_names,
     )
 
 
@@ -128,7 +133,11 @@ def camera_extent(cameras: Sequence[CameraInfo]) -> float:
 
 
 def scene_extent(info: SceneInfo) -> float:
-    """Extent of the training cameras; of the points, with a warning, if the cameras stand in one place."""
+    """Extent of the training cameras; of the points, with a warning, if the cameras stand in one place.
+
+    A moving scene takes the larger of both: one hand-held camera may hardly move, which would leave learning rates
+    near zero.
+    """
     extent = camera_extent(info.train)
     points = info.points.positions if info.points is not None else np.zeros((0, 3), np.float32)
     if info.points is None and info.random_box is not None:
@@ -140,6 +149,8 @@ def scene_extent(info: SceneInfo) -> float:
         return 1.0
     middle = np.median(points, axis=0)
     radius = float(np.percentile(np.linalg.norm(points - middle, axis=1), 90))
+    if info.is_dynamic and info.points is not None and radius > 0:
+        return max(extent, EXTENT_MARGIN * radius)
     if extent > _SMALLEST_SPREAD * radius and extent > 0:
         return extent
     fallback = EXTENT_MARGIN * radius or 1.0
@@ -158,4 +169,6 @@ def _found(info: SceneInfo, cameras: Sequence[Camera]) -> str:
         size += f" (mostly; {len(sizes)} sizes)"
     points = "no points" if info.points is None else f"{len(info.points)} points"
     counts = f"{len(info.train)} train + {len(info.test)} test images"
-    return f"scene: {info.root} ({info.reader}), {counts} {size}, {points}"
+    reader = f"{info.reader}, {info.details}" if info.details else info.reader
+    times = f"{info.num_times} times, " if info.is_dynamic else ""
+    return f"scene: {info.root} ({reader}), {counts} {size}, {times}{points}"

@@ -70,3 +70,15 @@ class SceneInfo:
     warnings: tuple[str, ...] = ()
     random_box: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
     """(low, high) corners for random initialisation where the format prescribes them; None = from the cameras."""
+    details: str = ""
+    """What the reader decided by itself, in a few words, e.g. the rule that chose the test views."""
+
+    @property
+    def num_times(self) -> int:
+        """Number of different moments."""
+        return len({camera.time for camera in (*self.train, *self.test)})
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether the pictures were taken at different moments."""
+        return self.num_times > 1

@@ -34,7 +34,7 @@ class Cloud:
 
     @classmethod
     def of(cls, means: Tensor, weight: Tensor) -> Cloud:
-        """The cloud of Gaussians at `means` [N, 3], world units, with the weights [N]."""
+        """The cloud of Gaussians at `means` [N, 3], or on paths [N, 3 T], world units, with the weights [N]."""
         return cls(weight, nearest_neighbours(means, NEIGHBOURS))
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -63,15 +65,20 @@ def ring_cameras(count: int = 6, width: int = 48, height: int = 40, arc_rad: flo
     return cameras
 
 
-def write_blob_run(folder: Path, model: GaussianModel | None = None) -> Path:
+def write_blob_run(folder: Path, model: GaussianModel | None = None, times: Sequence[float] = ()) -> Path:
     """A data set of the balls in NeRF-synthetic format with labels, and a model folder trained "perfectly" on it.
 
-    Labels are 0 = nothing, k + 1 = ball k. Returns the model folder.
+    Labels are 0 = nothing, k + 1 = ball k. With eight `times`, of the test view and the training views, it is a D-NeRF
+    data set; the model folder has no motion. Returns the model folder.
     """
     model = blob_model() if model is None else model
     cameras, data, run = ring_cameras(8), folder / "data", folder / "run"
+    if times:
+        cameras = [replace(camera, time=time) for camera, time in zip(cameras, times, strict=True)]
     for split, members in (("train", cameras[1:]), ("test", cameras[:1])):
         frames = [_frame(camera, f"{split}/{camera.image_name[:-4]}") for camera in members]
+        if times:
+            frames = [frame | {"time": camera.time} for frame, camera in zip(frames, members, strict=True)]
         angle = 2 * math.atan(0.5 / FOCAL_SHARE)
         write_json(data / f"transforms_{split}.json", {"camera_angle_x": angle, "frames": frames})
         for camera in members:

@@ -9,6 +9,7 @@ import torch
 
 import metrics
 from tests.helpers import assert_one_line_error, run_script
+from tests.selection_folders import write_masks
 from utils.errors import UserError
 from utils.files import read_json, write_json
 from utils.image_io import write_png
@@ -25,19 +26,6 @@ def write_views(run: Path, difference: int, count: int = 3) -> None:
         truth = generator.integers(20, 200, (24, 32, 3)).astype(np.uint8)
         write_png(run / "test" / "ours_30" / "gt" / f"{index:05d}.png", truth)
         write_png(run / "test" / "ours_30" / "renders" / f"{index:05d}.png", truth + np.uint8(difference))
-
-
-def write_masks(run: Path, labels: Path, views: dict[str, str]) -> None:
-    """Label 2 fills columns 0-9 of 20, the mask columns 0-11; row 0 is to be ignored."""
-    truth, mask = np.zeros((10, 20), np.uint8), np.zeros((10, 20), np.uint8)
-    truth[:, :10], truth[0], mask[:, :12] = 2, 255, 255
-    for key in views:
-        write_png(labels / f"{key}.png", truth)
-        write_png(run / "segment" / "toy" / "masks" / f"{key}.png", mask)
-    write_json(labels / "classes.json", {"0": "nothing", "2": "toy"})
-    rows = [{"key": key, "image_name": f"{key}.jpg", "split": split} for key, split in views.items()]
-    click = {"click_view": "a", "click_size": [20, 10], "points": [[3, 5]]}
-    write_json(run / "segment" / "toy" / "selection.json", click | {"views": rows})
 
 
 def test_results_have_the_shape_of_graphdeco(tmp_path):
@@ -67,60 +55,20 @@ def test_iou_is_measured_where_labels_are_valid(tmp_path):
     assert scores["object"] == 2 and scores["test_views"] == 1
 
 
-def test_without_a_name_the_clicked_object_is_meant(tmp_path):
-    labels = tmp_path / "labels"
-    write_masks(tmp_path, labels, {"a": "train"})
-    manifest = read_json(tmp_path / "segment" / "toy" / "selection.json")
-    assert metrics.resolve_object(labels, "", manifest) == 2
-    assert metrics.resolve_object(labels, "7", manifest) == 7
-    with pytest.raises(UserError, match="known: 0 nothing, 2 toy"):
-        metrics.resolve_object(labels, "ball", manifest)
-
-
-def test_plain_masks_need_no_object(tmp_path):
-    labels, mask = tmp_path / "labels", np.zeros((10, 20), np.uint8)
-    write_masks(tmp_path, labels, {"a": "train"})
-    (labels / "classes.json").unlink()
-    mask[:, :12] = 255
-    write_png(labels / "a.png", mask)
-    scores, _ = metrics.score_masks(tmp_path / "segment" / "toy", labels, "")
-    assert scores["IoU"] == 1.0 and scores["object"] is None
-
-
-def test_labels_of_another_size_are_resized(tmp_path):
-    labels = tmp_path / "labels"
-    write_masks(tmp_path, labels, {"a": "train"})
-    write_png(labels / "a.png", np.full((20, 40), 2, np.uint8))
-    scores, _ = metrics.score_masks(tmp_path / "segment" / "toy", labels, "toy")
-    assert scores["IoU"] == pytest.approx(12 / 20)
-
-
-def test_labels_of_views_in_folders_are_found_by_their_last_name(tmp_path):
-    labels = tmp_path / "labels"
-    write_masks(tmp_path, labels, {"train__a": "train"})
-    (labels / "train__a.png").rename(labels / "a.png")
-    assert metrics.score_masks(tmp_path / "segment" / "toy", labels, "toy")[0]["views"] == 1
-
-
 @pytest.mark.parametrize(
     "words, message",
     [
         (["-m", "nowhere"], "nowhere: no such folder"),
         (["-m", "."], "no rendered test views"),
-        (["-m", ".", "--labels", "x"], "no segment/<name>/masks"),
+        (["-m", ".", "--labels", "."], "no segment/<name>/masks"),
+        (["-m", ".", "--labels", "x"], "x: no such folder; expected true label images"),
+        (["-m", ".", "--tracks", "x.npz"], "--tracks needs true labels"),
     ],
 )
 def test_what_is_missing_is_one_line(words, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         metrics.main(words)
-
-
-def test_a_selection_without_its_description_is_named(tmp_path):
-    write_masks(tmp_path, tmp_path / "labels", {"a": "train"})
-    write_json(tmp_path / "segment" / "toy" / "selection.json", {"views": []})
-    with pytest.raises(UserError, match="lacks click_size, click_view, points; run segment.py again"):
-        metrics.score_masks(tmp_path / "segment" / "toy", tmp_path / "labels", "toy")
 
 
 def test_sizes_that_differ_are_named(tmp_path):

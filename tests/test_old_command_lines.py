@@ -72,6 +72,30 @@ LABELS = [
 ]
 
 
+MOVING = "--iterations 30 --test_iterations -1 --init_count 300 --eval"
+CLICKS = '--points "(20,15)" "(10,20)" --thetas "0.55" "0.7"'
+DGD_CLICKS = [
+    (".", f'train.py -s D -m O --fundation_model "DINOv2" --semantic_dimension 384 {MOVING} --teacher_weights random'),
+    (
+        ".",
+        'render.py -s D -m O --fundation_model "DINOv2" --semantic_dimension 384 --iterations 30 --frame 3 '
+        f"--novel_views -1 {CLICKS}",
+    ),
+]
+DGD_WORDS = [
+    (
+        ".",
+        'train.py -s D -m O --Lseg_model_path random --fundation_model "Lseg_CLIP" --semantic_dimension 512 '
+        f"--loss_reduce 10 {MOVING}",
+    ),
+    (
+        ".",
+        'render.py -s D -m O --Lseg_model_path random --fundation_model "Lseg_CLIP" --semantic_dimension 512 '
+        '--iterations 30 --frame 3 --novel_views 2 --prompt "a red ball" --thetas "0.01"',
+    ),
+]
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     """Twelve pictures of 64x48 in COLMAP layout, with labels."""
@@ -124,3 +148,20 @@ def test_label3dgs(data: Path, tmp_path: Path) -> None:
     run_all(LABELS, scene, tmp_path)
     scores = read_json(tmp_path / "test/ours_30/segmentation_metric.json")
     assert 0 < scores["agreement with the teacher"]["accuracy"] <= 1
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory) -> Path:
+    """Five pictures of 64x48 of a moving scene in D-NeRF's layout, and a test picture."""
+    folder = tmp_path_factory.mktemp("moving") / "scene"
+    make(SceneOptions("dynamic", folder, (64, 48), views=5, samples=1))
+    return folder
+
+
+@pytest.mark.parametrize("commands", [DGD_CLICKS, DGD_WORDS], ids=["clicks", "words"])
+def test_dgd(moving: Path, tmp_path: Path, commands: list[tuple[str, str]]) -> None:
+    run_all(commands, moving, tmp_path)
+    assert (tmp_path / "deform/iteration_30/deform.pth").is_file()
+    folder = tmp_path / "train/ours_30"
+    assert len(list((folder / "renders").glob("*.png"))) == len(list((folder / "renders_PCA").glob("*.png"))) == 3
+    assert (folder / "renders/video.mp4").is_file() or (folder / "video.mp4").is_file()

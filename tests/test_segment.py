@@ -103,6 +103,7 @@ def test_the_video_is_written(run):
         (["--point", "24", "20", "--view_name", "nope"], "'nope' is not a training view"),
         (["--point", "24", "20", "--name", "a/b"], "expected a plain folder name"),
         (["--point", "24", "20", "--name", ".."], "expected a plain folder name"),
+        (["--point", "24", "20", "--max_tracks", "0"], "--max_tracks is 0, --num_plys 60; expected at least 1"),
     ],
 )
 def test_a_wrong_click_is_one_line(run, words, message):

@@ -14,6 +14,7 @@ from arguments import OptimizationParams
 from scene.gaussian_model import GaussianModel
 from training.parameter_surgery import RowEdit, apply_edit, grow_edit, sample_children, zero_moments
 from utils.errors import UserError
+from utils.progress import warn
 
 MIN_OPACITY = 0.005  # Gaussians below are pruned
 RESET_OPACITY = 0.01  # ceiling at an opacity reset
@@ -90,6 +91,7 @@ class AdaptiveDensity:
     num_seen: Tensor = field(default_factory=lambda: torch.zeros(0))  # [N]
     max_radii_px: Tensor = field(default_factory=lambda: torch.zeros(0))  # [N]
     version: int = 0  # counts replacements of tensors, here and in the model
+    _has_warned: bool = False
 
     def reset_statistics(self, model: GaussianModel) -> None:
         """Forget everything observed; sizes follow the model."""
@@ -161,6 +163,12 @@ class AdaptiveDensity:
         """Mask [N] of the steepest candidates that still fit under the cap; each one adds a single Gaussian."""
         grows = grows & ~_is_transparent(model.params["opacity"])
         room = max(self.plan.max_gaussians - model.num_gaussians, 0)
+        if not room and not self._has_warned:
+            self._has_warned = True
+            warn(
+                f"--max_gaussians {self.plan.max_gaussians} is reached, no more are added; if that is too few, raise "
+                "it; if it came early, look for poor poses or raise --densify_grad_threshold"
+            )
         ranking = torch.where(grows, gradient, torch.full_like(gradient, -1.0))
         chosen = torch.topk(ranking, min(room, len(ranking))).indices
         return torch.zeros_like(grows).index_fill_(0, chosen, True) & grows

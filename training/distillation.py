@@ -39,22 +39,31 @@ class DistillPlan:
     mode: str  # sgd, lift or lift+sgd
     start: int  # first iteration with a feature loss, if there is any
     lift_at: int  # after this iteration lift+sgd lifts; 0 = before the first
+    stop: int = 0  # last iteration with a feature loss; 0 = the last of all
 
     @classmethod
     def from_options(cls, semantic: SemanticParams, iterations: int) -> DistillPlan:
         """The plan that the command line asks for, in a run of so many iterations."""
         lift_at = semantic.lift_iteration or iterations - int(SGD_SHARE * iterations)
-        return cls(semantic.distill, semantic.semantic_start, lift_at)
+        return cls(semantic.distill, semantic.semantic_start, lift_at, semantic.semantic_stop)
 
     @classmethod
     def at_once(cls, semantic: SemanticParams) -> DistillPlan:
         """The plan for Gaussians that are finished: there is nothing to wait for."""
         return cls(semantic.distill, 0, 0)
 
+    def describe(self, iterations: int) -> str:
+        """When what happens, in words, in a run of so many iterations."""
+        if self.mode == "lift":
+            return "features are lifted whenever they are saved"
+        first = max(self.start, self.lift_at + 1 if self.mode == "lift+sgd" else 1)
+        lifted = f"lifted after step {self.lift_at}, " if self.mode == "lift+sgd" else ""
+        return f"features are {lifted}trained from step {first} to {min(self.stop or iterations, iterations)}"
+
     def trains_at(self, iteration: int) -> bool:
         """Whether this iteration has a feature loss."""
         after_lift = self.mode == "sgd" or (self.mode == "lift+sgd" and iteration > self.lift_at)
-        return after_lift and iteration >= self.start
+        return after_lift and iteration >= self.start and (not self.stop or iteration <= self.stop)
 
     def lifts_at(self, iteration: int, is_saved: bool) -> bool:
         """Whether features are lifted after this iteration: when it is time, and for what is saved (or measured)

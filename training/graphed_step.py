@@ -1,9 +1,9 @@
 """Whole iterations as CUDA graphs: captured once per kind of view, replayed until the model's tensors change.
 
 An iteration is some sixty small launches; issued one by one from Python they take longer than the GPU needs for them.
-A graph issues them together. Its inputs lie at fixed places: the camera's numbers, the picture's bytes, the background
-and the learning rates (those the optimizer keeps). Its lists of (Gaussian, tile) pairs have room for a fixed number,
-with a margin that is watched.
+A graph issues them together. Its inputs lie at fixed places: the camera's numbers, the time, the picture's bytes,
+the background and the learning rates (those the optimizer keeps). Its lists of (Gaussian, tile) pairs have room for a
+fixed number, with a margin that is watched.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ class ModelState:
     version: int  # of the tensors
     num_gaussians: int
     sh_degree: int
+    motion: object  # its phase
     observes: bool  # whether densification statistics are kept
 
 
@@ -93,6 +94,7 @@ class GraphedSteps:
         self._graphs: dict[tuple, _CapturedStep] = {}
         self._state: ModelState | None = None
         self._eager_kinds: set[tuple] = set()  # met since the model changed
+        self._phases: set[object] = set()  # of the motion: the first iteration of each loads kernels and makes states
         self._age = self._last_age = 0  # iterations since the model changed, and between the two changes before
 
     def run(self, camera: Camera, background: Tensor | None, state: ModelState) -> Step | None:
@@ -102,6 +104,9 @@ class GraphedSteps:
         self._age += 1
         if self._age % CHECK_EVERY == 0:
             self._check()
+        if state.motion not in self._phases:
+            self._phases.add(state.motion)
+            return None
         stored = self._images.stored(camera)
         kind = (camera.width, camera.height, stored.pixels.shape[0], stored.weight is None, background is None)
         if kind not in self._graphs:
@@ -110,7 +115,7 @@ class GraphedSteps:
                 return None
             self._graphs[kind] = self._capture(camera, background, stored)
         numbers = self._numbers[self._row[camera.uid]]
-        return self._graphs[kind].replay(numbers, background, stored)
+        return self._graphs[kind].replay(numbers, camera.time, background, stored)
 
     def _check(self) -> None:
         """Wait for the device; if pairs had to be dropped, make more room for the next iterations."""
@@ -120,7 +125,7 @@ class GraphedSteps:
             self._fit(seen)
 
     def _is_worth_it(self, kind: tuple) -> bool:
-        """The first iteration of all is never captured: it loads kernels and makes the optimizer's state."""
+        """Whether the model is likely to stay as it is for a while."""
         stays = self._last_age >= WORTHWHILE or kind in self._eager_kinds
         return stays and len(self._graphs) < MAX_KINDS
 
@@ -146,7 +151,8 @@ class GraphedSteps:
 
         def work() -> Step:
             truth = composite(inputs.pixels, inputs.weight, inputs.background)
-            step = self._work(replace(camera, packed=inputs.numbers), inputs.background, truth, self._room.limit)
+            view = replace(camera, packed=inputs.numbers, time=inputs.time)
+            step = self._work(view, inputs.background, truth, self._room.limit)
             torch.maximum(self._peak, step.instances, out=self._peak)
             return step
 
@@ -158,6 +164,7 @@ class _Inputs:
     """Where a graph reads what changes from view to view."""
 
     numbers: Tensor  # [16] of the camera
+    time: Tensor  # scalar, 0..1
     background: Tensor | None  # [3]
     pixels: Tensor  # [3 | 4, H, W] uint8
     weight: Tensor | None  # [1, H, W] uint8
@@ -168,14 +175,16 @@ class _Inputs:
         weight = None if stored.weight is None else torch.empty_like(stored.weight, device=device)
         return cls(
             numbers=torch.empty(16, device=device),
+            time=torch.zeros((), device=device),
             background=None if background is None else torch.empty_like(background),
             pixels=torch.empty_like(stored.pixels, device=device),
             weight=weight,
         )
 
-    def fill(self, numbers: Tensor, background: Tensor | None, stored: StoredImage) -> None:
+    def fill(self, numbers: Tensor, time: float, background: Tensor | None, stored: StoredImage) -> None:
         """Copy one view's values, in the order of the stream."""
         self.numbers.copy_(numbers)
+        self.time.fill_(time)
         self.pixels.copy_(stored.pixels, non_blocking=True)
         if self.background is not None and background is not None:
             self.background.copy_(background)
@@ -213,8 +222,8 @@ class _CapturedStep:
         with pool.capturing(self._graph):
             self._step = work()
 
-    def replay(self, numbers: Tensor, background: Tensor | None, stored: StoredImage) -> Step:
+    def replay(self, numbers: Tensor, time: float, background: Tensor | None, stored: StoredImage) -> Step:
         """One iteration on these inputs; the tensors of the step are overwritten by the next one."""
-        self._inputs.fill(numbers, background, stored)
+        self._inputs.fill(numbers, time, background, stored)
         self._graph.replay()
         return self._step

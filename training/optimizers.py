@@ -15,7 +15,9 @@ ADAM_EPS = 1e-15
 ADAM_BETAS = (0.9, 0.999)
 
 
-def learning_rates(options: OptimizationParams, semantic_feature_lr: float, extent: float) -> dict[str, float]:
+def learning_rates(
+    options: OptimizationParams, semantic_feature_lr: float, extent: float, motion_code_lr: float = 0.0
+) -> dict[str, float]:
     """Initial rate of every per-Gaussian tensor, by its name; positions scale with the scene's extent."""
     return {
         "xyz": options.position_lr_init * extent,
@@ -25,6 +27,7 @@ def learning_rates(options: OptimizationParams, semantic_feature_lr: float, exte
         "scaling": options.scaling_lr,
         "rotation": options.rotation_lr,
         "semantic_feature": semantic_feature_lr,
+        "motion_code": motion_code_lr,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arguments import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
+from arguments import ModelParams, MotionParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from utils.devices import choose_device, named_device
 from utils.errors import UserError
 from utils.progress import warn
@@ -14,6 +14,7 @@ NO_EFFECT = {
     "pipeline": ("convert_SHs_python", "compute_cov3D_python"),
     "train": ("ip", "port"),
     "optimization": ("position_lr_delay_mult",),
+    "motion": ("load2gpu_on_the_fly",),
 }
 
 
@@ -25,7 +26,14 @@ class RunOptions:
     pipeline: PipelineParams
     optimization: OptimizationParams
     semantic: SemanticParams
+    motion: MotionParams
     train: TrainParams
+
+
+def check_source(model: ModelParams) -> None:
+    """Refuse a command line without a data set."""
+    if not model.source_path:
+        raise UserError("no data set given; expected the folder of one; add -s FOLDER")
 
 
 def check_options(options: RunOptions) -> None:
@@ -34,8 +42,6 @@ def check_options(options: RunOptions) -> None:
     Raises:
         UserError: one line.
     """
-    if not options.model.source_path:
-        raise UserError("no data set given; expected the folder of one; add -s FOLDER")
     if options.model.depths:
         raise UserError("--depths: depth supervision is not available yet; expected no such flag; leave it out")
     if options.model.train_test_exp:

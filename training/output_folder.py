@@ -32,6 +32,7 @@ RESULT_NAMES = (
     "results.json",
     "per_view.json",
     "point_cloud",
+    "deform",
     "train",
     "test",
     "novel_views",
@@ -44,7 +45,7 @@ RESULT_NAMES = (
     "video",
     "segment",
 )
-RESULT_PATTERNS = ("chkpnt*.pth", "decoder_chkpnt*.pth", "events.out.tfevents*", "videos_*", "seg_*")
+RESULT_PATTERNS = ("chkpnt*.pth", "decoder_chkpnt*.pth", "events.out.tfevents*", "videos_*", "seg_*", "ply_sequence_*")
 TRAINED = ("point_cloud/iteration_*/point_cloud.ply", "chkpnt*.pth")  # what makes a folder worth keeping
 
 
@@ -76,7 +77,7 @@ def write_run_description(
     """
     folder = Path(options.model.model_path)
     fresh = replace(options.train, resume=False)  # how this run was started is no option for the next one
-    save_config(folder, options.model, options.pipeline, options.optimization, options.semantic, fresh)
+    save_config(folder, options.model, options.pipeline, options.optimization, options.semantic, options.motion, fresh)
     write_json(folder / "cameras.json", scene.camera_records())
     if distiller is not None:
         distiller.write_description(folder)

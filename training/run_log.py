@@ -14,6 +14,8 @@ from utils.files import append_jsonl, atomic_path, read_jsonl
 from utils.progress import warn
 
 METRICS_NAME = "metrics.jsonl"
+COLLAPSE = 3.0  # times its best: a loss that stays there has lost the scene
+PATIENCE = 1000  # iterations; opacity resets are over sooner
 
 
 class RunLog:
@@ -57,13 +59,15 @@ class RunLog:
 class LossWatch:
     """Keeps the losses of the last iterations on the device and reads them together, so that the GPU never waits.
 
-    A loss that is not finite stops the training, with the iteration at which it first happened.
+    A loss that is not finite stops the training, with the iteration at which it first happened. One that stays far
+    above its best is reported once, with what may help.
     """
 
     def __init__(self, read_every: int):
         self._read_every = read_every
         self._pending: list[tuple[int, Tensor]] = []
         self.smoothed = math.nan  # exponential average, about 1 / (1 - 0.98) iterations long
+        self._best, self._fine_until, self._has_warned = math.inf, 0, False
 
     def record(self, iteration: int, loss: Tensor, model: GaussianModel) -> None:
         """Note the loss of one iteration; reads the device every `read_every` iterations."""
@@ -83,7 +87,20 @@ class LossWatch:
                     "look for broken images or poses, or lower the learning rates"
                 )
             self.smoothed = value if math.isnan(self.smoothed) else 0.98 * self.smoothed + 0.02 * value
+            self._look_for_collapse(iteration)
         self._pending.clear()
+
+    def _look_for_collapse(self, iteration: int) -> None:
+        self._best = min(self._best, self.smoothed)
+        if self.smoothed <= COLLAPSE * self._best:
+            self._fine_until = iteration
+        elif iteration - self._fine_until >= PATIENCE and not self._has_warned:
+            self._has_warned = True
+            warn(
+                f"the loss is {self.smoothed:.3g} at iteration {iteration} and was {self._best:.3g}: what was learnt "
+                "is being lost; poor poses or too many Gaussians can do that, in moving scenes --is_blender on recorded "
+                "data; try --lambda_offset 0.03, an earlier --densify_until_iter or a smaller --max_gaussians"
+            )
 
 
 def describe_non_finite(model: GaussianModel) -> str:
@@ -92,6 +109,8 @@ def describe_non_finite(model: GaussianModel) -> str:
         bad = ~torch.isfinite(parameter.detach()).flatten(1).all(1)
         if bool(bad.any()):
             return f"first parameter that is not finite: {name} ({int(bad.sum())} of {len(bad)} Gaussians)"
+    if not all(bool(torch.isfinite(value).all()) for value in model.motion.state_dict().values()):
+        return "the motion is not finite any more"
     return "all parameters are still finite"
 
 

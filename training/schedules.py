@@ -2,34 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 SH_DEGREE_INTERVAL = 1000  # iterations between two steps of the active SH degree
-
-
-def exponential_rate(
-    step: int, start: float, end: float, max_steps: int, delay_steps: int = 0, delay_mult: float = 1.0
-) -> float:
-    """Log-linear interpolation from `start` to `end` over `max_steps`, eased in over `delay_steps` (static_3dgs 5.2).
-
-    The value is 0 before step 0 and where both ends are 0; after `max_steps` it stays at `end`.
-    """
-    if step < 0 or (start == 0.0 and end == 0.0):
-        return 0.0
-    if start <= 0.0 or end <= 0.0:
-        raise ValueError(f"exponential schedule from {start} to {end}; expected two positive rates (or both 0)")
-    done = min(max(step / max(max_steps, 1), 0.0), 1.0)
-    rate = math.exp((1.0 - done) * math.log(start) + done * math.log(end))
-    if delay_steps <= 0:
-        return rate
-    ease = math.sin(0.5 * math.pi * min(max(step / delay_steps, 0.0), 1.0))
-    return rate * (delay_mult + (1.0 - delay_mult) * ease)
+MIDDLE = 0.5  # moment at which a growing order begins
+FIRST_SHARE = 0.02  # of the pictures, with which it begins
+NEWEST_SHARE = 0.05  # of the pictures are the newest ones
+MIN_KNOWN = 4  # pictures at least
+MIXED_ROUND = 16  # draws between two looks at how far it has grown
 
 
 @dataclass(frozen=True)
@@ -76,6 +61,39 @@ class CameraOrder:
     def _refill(self) -> None:
         if not self.remaining:
             self.remaining = random.sample(range(self.num_cameras), self.num_cameras)
+
+
+@dataclass
+class GrowingOrder(CameraOrder):
+    """Pictures of a short time in the middle first, then of more and more, to the first and the last at `steps`.
+
+    What moves far is otherwise lost: a picture of all times at once shows it nowhere. While the time grows, every
+    other picture is one of the newest, so that the motion keeps up.
+    """
+
+    times: Sequence[float] = ()  # of the cameras
+    steps: int = 0  # iterations until all cameras are drawn from
+    drawn: int = 0
+
+    def draw(self) -> int:
+        """The next camera's index."""
+        self.drawn += 1
+        return super().draw()
+
+    def _refill(self) -> None:
+        if self.drawn >= self.steps:
+            super()._refill()
+        elif not self.remaining:
+            known = self._known()
+            newest = known[-max(MIN_KNOWN // 2, round(NEWEST_SHARE * len(self.times))) :]
+            self.remaining = random.choices(known, k=MIXED_ROUND // 2) + random.choices(newest, k=MIXED_ROUND // 2)
+            random.shuffle(self.remaining)
+
+    def _known(self) -> list[int]:
+        """The cameras drawn from so far, the newest last."""
+        ordered = sorted(range(len(self.times)), key=lambda index: abs(self.times[index] - MIDDLE))
+        share = FIRST_SHARE + (1 - FIRST_SHARE) * self.drawn / self.steps
+        return ordered[: max(MIN_KNOWN, round(share * len(ordered)))]
 
 
 class Background:

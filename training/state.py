@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from training.schedules import GrowingOrder
 from utils.errors import UserError
 from utils.seeds import rng_state, set_rng_state
 
@@ -21,6 +22,7 @@ def collect(trainer: Trainer) -> dict[str, object]:
         "seconds": trainer.seconds,
         "model": trainer.model.state_dict(),
         "optimizer": trainer.optimizer.state_dict(),
+        "motion": trainer.model.motion.state_dict(),
         "motion_optimizer": {} if motion_optimizer is None else motion_optimizer.state_dict(),
         "strategy": trainer.density.state_dict(),
         "camera_order": list(trainer.order.remaining),
@@ -37,8 +39,7 @@ def restore(trainer: Trainer, state: dict) -> None:
     trainer.iteration = int(state["iteration"])
     trainer.earlier_seconds = float(state.get("seconds", 0.0))
     _load_optimizer(trainer.optimizer, state.get("optimizer"))
-    if trainer.motion_optimizer is not None and state.get("motion_optimizer"):
-        trainer.motion_optimizer.load_state_dict(state["motion_optimizer"])
+    _restore_motion(trainer, state)
     strategy = state.get("strategy") or _legacy_strategy(state.get("legacy"))
     if strategy:
         trainer.density.load_state_dict(strategy)
@@ -71,6 +72,27 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict | None) -> Non
             }
 
 
+def _restore_motion(trainer: Trainer, state: dict) -> None:
+    """The motion's values and its optimizer's moments; a checkpoint without any starts it anew."""
+    optimizer = trainer.motion_optimizer
+    if optimizer is None or not state.get("motion"):
+        return
+    try:
+        trainer.model.motion.load_state_dict(state["motion"])
+        _load_moments(optimizer, state["motion_optimizer"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"checkpoint: another kind of motion ({reason}); expected the options of its run") from None
+
+
+def _load_moments(optimizer: torch.optim.Optimizer, saved: dict) -> None:
+    """`load_state_dict` with the learning rates that the optimizer has."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    optimizer.load_state_dict(saved)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+
+
 def _fitted(value: object, parameter: torch.Tensor, name: str) -> object:
     """A saved optimizer value on the parameter's device, moments in the parameter's shape."""
     if not isinstance(value, torch.Tensor):
@@ -92,3 +114,5 @@ def _restore_order(trainer: Trainer, remaining: list[int] | None) -> None:
             "expected the same data set and split"
         )
     trainer.order.remaining = list(remaining)
+    if isinstance(trainer.order, GrowingOrder):
+        trainer.order.drawn = trainer.iteration

@@ -22,6 +22,7 @@ from scene.checkpoint import checkpoint_path, save_checkpoint
 from scene.formats.ply import FEATURE_PREFIX, write_ply
 from scene.gaussian_model import GaussianModel
 from scene.image_store import GroundTruth, format_bytes
+from scene.motion.files import motion_folder, save_motion
 from training import state
 from training.densification import AdaptiveDensity, DensificationPlan
 from training.distillation import Distiller
@@ -34,11 +35,13 @@ from training.optimizers import build_optimizer, learning_rates, parameter_group
 from training.options import RunOptions
 from training.output_folder import resume_command
 from training.run_log import LossWatch, RunLog
-from training.schedules import SH_DEGREE_INTERVAL, Background, CameraOrder, LearningRates, exponential_rate
+from training.schedules import SH_DEGREE_INTERVAL, Background, CameraOrder, GrowingOrder, LearningRates
 from utils.progress import Progress, say
+from utils.schedules import exponential_rate
 
 READ_LOSS_EVERY = 20  # iterations between two waits for the GPU
 MAX_LOG_INTERVAL = 100
+COMPAT_SCALE = 5.0  # of the positions' learning rate in Deformable 3DGS, whatever the scene
 
 
 class Trainer:
@@ -59,16 +62,18 @@ class Trainer:
         self.earlier_seconds = 0.0  # spent in the loop before it was resumed
         self._started: float | None = None
         self.rolling_checkpoint: Path | None = None  # deleted once a newer one is written
-        extent = scene.extent
-        rates = learning_rates(optimization, distiller.learning_rate if distiller is not None else 0.0, extent)
+        extent = COMPAT_SCALE if options.motion.compat_scale else scene.extent
+        feature_rate = distiller.learning_rate if distiller is not None else 0.0
+        rates = learning_rates(optimization, feature_rate, extent, options.motion.motion_code_lr)
         self.optimizer = build_optimizer(optimization.optimizer_type, parameter_groups(model.params, rates))
         motion_groups = model.motion.parameter_groups()
-        self.motion_optimizer = torch.optim.Adam(motion_groups, eps=1e-15) if motion_groups else None
+        self.motion_optimizer = build_optimizer("default", motion_groups) if motion_groups else None
         self.rates = LearningRates({"xyz": _position_rate(optimization, extent)})
-        plan = DensificationPlan.from_options(optimization, extent, options.model.white_background)
+        self.motion_rates = LearningRates(model.motion.rates())
+        plan = DensificationPlan.from_options(optimization, scene.extent, options.model.white_background)
         self.density = AdaptiveDensity(plan)
         self.density.reset_statistics(model)
-        self.order = CameraOrder(len(scene.train))
+        self.order = self._camera_order()
         self.background = Background(options.model.white_background, optimization.random_background, model.device)
         self.settings = RenderSettings(backend=options.model.backend, antialiasing=options.pipeline.antialiasing)
         self._weights = {"alpha": optimization.lambda_alpha, "features": options.semantic.loss_reduce}
@@ -103,14 +108,28 @@ class Trainer:
     def _iterate(self) -> Step:
         iteration, model = self.iteration, self.model
         self.rates.apply(self.optimizer, iteration)
-        model.motion.on_iteration(iteration)
+        model.motion.on_iteration(iteration, model)
+        if self.motion_optimizer is not None:
+            self.motion_rates.apply(self.motion_optimizer, iteration)
         if iteration % SH_DEGREE_INTERVAL == 0:
             model.oneup_sh_degree()
-        camera = self.scene.train[self.order.draw()]
+        camera = self._timed(self.scene.train[self.order.draw()])
         background = self.background.draw()
         step = self._graphed(camera, background) or self._eager(camera, background)
         self.scene.images.prefetch(self.scene.train[self.order.upcoming])
         return step
+
+    def _camera_order(self) -> CameraOrder:
+        """All views in turn; where things move, those of all times only after a while."""
+        train, steps = self.scene.train, self.options.motion.grow_steps
+        if self.model.motion.is_static or not steps:
+            return CameraOrder(len(train))
+        return GrowingOrder(len(train), times=[camera.time for camera in train], steps=steps)
+
+    def _timed(self, camera: Camera) -> Camera:
+        """The view at the moment that the motion wants it rendered at."""
+        time = self.model.motion.training_time(camera.time, len(self.order.remaining))
+        return camera if time == camera.time else replace(camera, time=time)
 
     def _eager(self, camera: Camera, background: Tensor | None) -> Step:
         truth = self.scene.images.get(camera, background)
@@ -121,9 +140,11 @@ class Trainer:
         if self._graphs is None or self._distils(camera):
             return None
         self.optimizer.rates.upload(self.optimizer)
+        if self.motion_optimizer is not None:
+            self.motion_optimizer.rates.upload(self.motion_optimizer)
         density, model = self.density, self.model
         observes = density.plan.observes_at(self.iteration)
-        state = ModelState(density.version, model.num_gaussians, model.active_sh_degree, observes)
+        state = ModelState(density.version, model.num_gaussians, model.active_sh_degree, model.motion.phase, observes)
         step = self._graphs.run(camera, background, state)
         if step is not None:
             self._watch.record(self.iteration, step.loss.clone(), model)
@@ -153,8 +174,7 @@ class Trainer:
         """Whether iterations are sequences of launches that do not depend on values, on a GPU."""
         train, model = self.options.train, self.model
         wanted = train.cuda_graph and not (train.detect_anomaly or self.options.pipeline.debug)
-        plain = self.motion_optimizer is None and model.motion.is_capturable
-        return wanted and plain and model.device.type == "cuda" and self.settings.backend in ("auto", "cuda")
+        return wanted and model.device.type == "cuda" and self.settings.backend in ("auto", "cuda")
 
     @torch.no_grad()
     def _count_pairs(self, camera: Camera) -> int:
@@ -184,7 +204,7 @@ class Trainer:
             losses["alpha"] = l1_loss(output.alpha, truth.alpha, truth.weight)
         if self._distils(camera):
             losses["features"] = self._feature_loss(output, camera)
-        return losses | self.model.motion.losses(self.model, camera.time)
+        return losses | self.model.motion.losses()
 
     def _feature_loss(self, output: RasterOutput, camera: Camera) -> Tensor:
         if output.features is not None:
@@ -247,11 +267,12 @@ class Trainer:
         return render(camera, self.model, background, settings=settings).color
 
     def save(self) -> None:
-        """Write the point cloud (and the decoder) of this iteration."""
+        """Write the point cloud (and its motion, and the decoder) of this iteration."""
         self._watch.read(self.model)
         folder = saved_iteration_folder(self.model_path, self.iteration)
         prefix = FEATURE_PREFIX if self.distiller is None else self.distiller.column_prefix
         write_ply(folder / "point_cloud.ply", self.model.to_arrays(), prefix)
+        save_motion(motion_folder(self.model_path, self.iteration), self.model.motion)
         decoder = None if self.distiller is None else self.distiller.exported_decoder()
         if decoder is not None:
             decoder.save(decoder_path(self.model_path, self.iteration))

@@ -102,3 +102,16 @@ def invert_rigid(matrices: Tensor) -> Tensor:
     inverse[..., :3, 3] = -(rotation_t @ matrices[..., :3, 3:]).squeeze(-1)
     inverse[..., 3, 3] = 1.0
     return inverse
+
+
+def quaternion_multiply(first: Tensor, second: Tensor) -> Tensor:
+    """Hamilton product [..., 4] of quaternions: the rotation `second`, then `first`."""
+    w1, x1, y1, z1 = first.unbind(-1)
+    w2, x2, y2, z2 = second.unbind(-1)
+    product = (
+        w1 * w2 - x1 * x2 - y1 * y2 - z1 * z2,
+        w1 * x2 + x1 * w2 + y1 * z2 - z1 * y2,
+        w1 * y2 - x1 * z2 + y1 * w2 + z1 * x2,
+        w1 * z2 + x1 * y2 - y1 * x2 + z1 * w2,
+    )
+    return torch.stack(product, dim=-1)

@@ -26,6 +26,16 @@ class ReadOptions:
     """Index of the first of these test views."""
     test_list: str = ""
     """File with one test image name per line; holds those out, with or without `eval`."""
+    dnerf_test: str = "test"
+    """Which file holds the test views of NeRF-synthetic and D-NeRF scenes: test or val."""
+    nerfies_split: str = "auto"
+    """Nerfies family: auto (by the name of the parent folder), vrig, interp, all or nerfds."""
+    nerfies_ratio: float = 0.0
+    """Nerfies family: size of the pictures relative to the cameras' (0.5 = rgb/2x); 0 = by the split rule."""
+    num_frames: int = 0
+    """Neu3D: use the first so many frames of each camera; 0 = all."""
+    times_from_names: bool = False
+    """COLMAP: the image names tell the order in time, unless there is a times.json."""
 
 
 class DatasetReader(Protocol):

@@ -1,13 +1,14 @@
-"""NeRF-synthetic scenes: `transforms_train.json` and `transforms_test.json`."""
+"""NeRF-synthetic and D-NeRF scenes: `transforms_train.json` and `transforms_test.json`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from scene.datasets import DATASETS, ReadOptions
-from scene.datasets.nerf_frames import read_frames
-from scene.datasets.split import divide, read_test_list
-from scene.scene_info import CameraInfo, DatasetError, SceneInfo
+from scene.datasets.nerf_frames import read_frames, with_common_time
+from scene.datasets.points import find_points
+from scene.datasets.split import split_parts
+from scene.scene_info import DatasetError, SceneInfo
 
 RANDOM_HALF_SIZE = 1.3
 """Initial points fill [-1.3, 1.3]^3, as in the first 3DGS code."""
@@ -15,7 +16,7 @@ RANDOM_HALF_SIZE = 1.3
 
 @DATASETS.register("blender", priority=20)
 class BlenderReader:
-    """Blender renders with poses, usually RGBA around the origin."""
+    """Blender renders with poses, usually RGBA around the origin; a `time` in the frames makes the scene move."""
 
     def missing(self, folder: Path) -> str | None:
         """See `DatasetReader`."""
@@ -23,22 +24,14 @@ class BlenderReader:
 
     def read(self, folder: Path, options: ReadOptions) -> SceneInfo:
         """Train and test files, joined into train unless test views are held out."""
-        train_file, test_file = folder / "transforms_train.json", folder / "transforms_test.json"
+        train_file, test_file = folder / "transforms_train.json", folder / f"transforms_{options.dnerf_test}.json"
         if options.eval and not options.test_list and not test_file.is_file():
             raise DatasetError(f"{test_file}: no such file; expected the test views, or leave --eval away")
-        parts = [(file, read_frames(file)) for file in (train_file, test_file) if file.is_file()]
-        notes = [note for file, frames in parts for note in frames.notes(file)]
-        train, test = _split([frames.cameras for _, frames in parts], options)
+        files = [file for file in (train_file, test_file) if file.is_file()]
+        parts = [read_frames(file) for file in files]
+        notes = [note for file, part in zip(files, parts, strict=True) for note in part.notes(file)]
+        (train, *others), time_notes = with_common_time(parts, folder)
+        train, test = split_parts(train, others[0] if others else (), options)
         low, high = (-RANDOM_HALF_SIZE,) * 3, (RANDOM_HALF_SIZE,) * 3
-        return SceneInfo(train, test, None, folder, "blender", tuple(notes), random_box=(low, high))
-
-
-def _split(
-    parts: list[tuple[CameraInfo, ...]], options: ReadOptions
-) -> tuple[tuple[CameraInfo, ...], tuple[CameraInfo, ...]]:
-    """(train, test): by file with `eval`, by name with a test list, else all is train."""
-    cameras = tuple(camera for part in parts for camera in part)
-    if options.test_list:
-        names = read_test_list(Path(options.test_list).expanduser(), [camera.image_name for camera in cameras])
-        return divide(cameras, names)
-    return (parts[0], parts[1]) if options.eval else (cameras, ())
+        points = find_points(folder)
+        return SceneInfo(train, test, points, folder, "blender", tuple(notes + time_notes), random_box=(low, high))

@@ -1,7 +1,8 @@
-"""COLMAP reconstructions: `images/` and `sparse/0/{cameras,images,points3D}.{bin,txt}`."""
+"""COLMAP reconstructions: `images/` and `sparse/0/{cameras,images,points3D}.{bin,txt}`; `times.json` if things move."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,8 @@ from scene.datasets.colmap_model import (
 from scene.datasets.pictures import few, find_mask, image_size
 from scene.datasets.poses import checked_pose, rotation_from_quaternion
 from scene.datasets.split import split_cameras
+from scene.datasets.times import FILE_NAME as TIMES_FILE
+from scene.datasets.times import numbers_from_names, read_times, with_times
 from scene.formats.ply import read_points
 from scene.scene_info import CameraInfo, DatasetError, PointCloud, SceneInfo
 
@@ -44,10 +47,11 @@ class ColmapReader:
             raise DatasetError(f"{model}: has no images; the reconstruction failed, run COLMAP again")
         paths = _image_paths(folder, options.images, images)
         infos = [_camera_info(folder, image, cameras, path) for image, path in zip(images, paths, strict=True)]
-        notes += _size_notes(images, cameras, infos)
+        infos, time_notes, clock = _timed(folder, infos, options)
+        notes += [*_size_notes(images, cameras, infos), *time_notes]
         train, test = split_cameras(infos, options, model / "test.txt")
         points, point_notes = _read_points(model)
-        return SceneInfo(train, test, points, folder, "colmap", tuple(notes + point_notes))
+        return SceneInfo(train, test, points, folder, "colmap", tuple(notes + point_notes), details=clock)
 
 
 def _model_folders(folder: Path) -> list[Path]:
@@ -115,6 +119,19 @@ def _camera_info(folder: Path, image: ColmapImage, cameras: dict[int, ColmapCame
     )
 
 
+def _timed(
+    folder: Path, infos: Sequence[CameraInfo], options: ReadOptions
+) -> tuple[Sequence[CameraInfo], list[str], str]:
+    """The cameras with their times, notes, and in words where the times come from ("" = nothing moves)."""
+    names, source = [info.image_name for info in infos], folder / TIMES_FILE
+    if source.is_file():
+        numbers, notes = read_times(source, names)
+        return with_times(infos, numbers), notes, f"times from {TIMES_FILE}"
+    if options.times_from_names:
+        return with_times(infos, numbers_from_names(names)), [], "times from the image names"
+    return infos, [], ""
+
+
 def _pose(image: ColmapImage) -> np.ndarray:
     matrix = np.eye(4)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -144,7 +161,7 @@ def _intrinsics(folder: Path, camera: ColmapCamera) -> tuple[float, float, float
     )
 
 
-def _size_notes(images: list[ColmapImage], cameras: dict[int, ColmapCamera], infos: list[CameraInfo]) -> list[str]:
+def _size_notes(images: list[ColmapImage], cameras: dict[int, ColmapCamera], infos: Sequence[CameraInfo]) -> list[str]:
     """Warns when the files have another shape than COLMAP's pictures (rotated or cropped)."""
     odd = []
     for image, info in zip(images, infos, strict=True):

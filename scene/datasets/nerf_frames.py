@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from scene.datasets.pictures import few, find_mask, image_size, with_extension
 from scene.datasets.poses import world_to_camera_from_opengl
+from scene.datasets.times import require_all_or_none, scaling_note, with_times
 from scene.scene_info import CameraInfo, DatasetError
 from utils.files import read_json
 
@@ -24,6 +26,8 @@ class Frames:
     cameras: tuple[CameraInfo, ...]
     missing: tuple[str, ...]
     """`file_path` of frames whose image is not there."""
+    untimed: tuple[str, ...] = ()
+    """Image names of the cameras for which the file gives no time; their `time` is 0."""
 
     def notes(self, source: Path) -> list[str]:
         """One line about the skipped frames, if any."""
@@ -43,7 +47,7 @@ def read_frames(source: Path) -> Frames:
     frames = document["frames"]
     if not frames:
         raise DatasetError(f"{source}: has no frames; expected at least one camera, regenerate the file")
-    cameras, missing = [], []
+    cameras, missing, untimed = [], [], []
     for index, frame in enumerate(frames):
         where = f"{source} frame {index}"
         file_path = frame.get("file_path") if isinstance(frame, Mapping) else None
@@ -54,9 +58,24 @@ def read_frames(source: Path) -> Frames:
             missing.append(file_path)
         else:
             cameras.append(_camera(document, frame, path, where, source.parent))
+            untimed += [cameras[-1].image_name] if "time" not in {**document, **frame} else []
     if not cameras:
         raise DatasetError(f"{source}: none of its {len(frames)} images exists ({few(missing)}); put them beside it")
-    return Frames(tuple(cameras), tuple(missing))
+    return Frames(tuple(cameras), tuple(missing), tuple(untimed))
+
+
+def with_common_time(parts: Sequence[Frames], source: Path) -> tuple[list[tuple[CameraInfo, ...]], list[str]]:
+    """The cameras of each part with times in 0..1 on one scale, and notes.
+
+    Args:
+        parts: the files of a data set, e.g. train and test.
+        source: file or folder, for messages.
+    """
+    cameras = [camera for part in parts for camera in part.cameras]
+    require_all_or_none([name for part in parts for name in part.untimed], len(cameras), source)
+    numbers = [camera.time for camera in cameras]
+    timed = iter(with_times(cameras, numbers))
+    return [tuple(islice(timed, len(part.cameras))) for part in parts], scaling_note(numbers, source)
 
 
 def load_document(source: Path) -> Mapping:

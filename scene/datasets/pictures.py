@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +29,21 @@ def with_extension(path: Path) -> Path | None:
         return path
     candidates = (path.with_name(path.name + extension) for extension in EXTENSIONS)
     return next((candidate for candidate in candidates if candidate.is_file()), None)
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sorting key by which `cam2` comes before `cam10`."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(0, int(part), "") if part[0] in "0123456789" else (1, 0, part) for part in parts] + [(-1, 0, name)]
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The image files directly in a folder, in natural order; none if there is no such folder."""
+    if not folder.is_dir():
+        return []
+    seen = (path for path in folder.iterdir() if not path.name.startswith("."))
+    files = (path for path in seen if path.suffix.lower() in EXTENSIONS and path.is_file())
+    return sorted(files, key=lambda path: natural_key(path.name))
 
 
 def find_mask(root: Path, image_name: str) -> Path | None:

@@ -38,6 +38,21 @@ def split_cameras(
     return divide(ordered, test_names)
 
 
+def split_parts(train: Cameras, held_out: Cameras, options: ReadOptions) -> tuple[Cameras, Cameras]:
+    """Divides a data set that says itself what to hold out.
+
+    Args:
+        train: cameras of the format's training set.
+        held_out: cameras of its test set, which come last when they are trained on.
+        options: `test_list` wins; else with `eval` the sets are used as they are; else everything is trained on.
+    """
+    cameras = (*train, *held_out)
+    if options.test_list:
+        names = read_test_list(Path(options.test_list).expanduser(), [camera.image_name for camera in cameras])
+        return divide(cameras, names)
+    return (train, held_out) if options.eval else (cameras, ())
+
+
 def _every_nth(names: list[str], options: ReadOptions) -> set[str]:
     if not 0 <= options.test_offset < options.llffhold:
         raise DatasetError(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from scene.datasets import DATASETS, ReadOptions
-from scene.datasets.nerf_frames import load_document, read_frames
+from scene.datasets.nerf_frames import load_document, read_frames, with_common_time
 from scene.datasets.split import split_cameras
 from scene.formats.ply import read_points
 from scene.scene_info import CameraInfo, DatasetError, PointCloud, SceneInfo
@@ -26,10 +26,12 @@ class TransformsReader:
         """Reads the frames whose image exists; the others are one note."""
         source = folder / FILE_NAME
         frames = read_frames(source)
-        cameras = _without_common_folder(frames.cameras)
+        (cameras,), time_notes = with_common_time([frames], source)
+        cameras = _without_common_folder(cameras)
         train, test = split_cameras(cameras, options)
         points, notes = _read_points(folder, source)
-        return SceneInfo(train, test, points, folder, "transforms", tuple(frames.notes(source) + notes))
+        notes = [*frames.notes(source), *time_notes, *notes]
+        return SceneInfo(train, test, points, folder, "transforms", tuple(notes))
 
 
 def _without_common_folder(cameras: tuple[CameraInfo, ...]) -> tuple[CameraInfo, ...]:

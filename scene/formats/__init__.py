@@ -26,6 +26,7 @@ class SplatArrays:
     scaling: np.ndarray  # [N, 3] natural logarithm
     rotation: np.ndarray  # [N, 4] wxyz, any length
     semantic_feature: np.ndarray | None = None  # [N, D]
+    motion_code: np.ndarray | None = None  # [N, J]
 
     def __len__(self) -> int:
         return len(self.xyz)

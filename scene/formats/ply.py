@@ -22,6 +22,8 @@ FEATURE_PREFIX, LABEL_PREFIX = "semantic_", "label_"
 """Column names of features, as in Feature 3DGS, and of class logits, as in Label-3DGS."""
 FEATURE_PREFIXES = (FEATURE_PREFIX, "sem_", LABEL_PREFIX)
 """All that are read; `sem_` is DGD's."""
+CODE_PREFIX = "motion_"
+"""Column names of what a motion keeps about each Gaussian."""
 _REST_COUNTS = {3 * ((degree + 1) ** 2 - 1): degree for degree in range(4)}
 _LOGIT_LIMIT = 30.0  # sigmoid is exactly 1 in float32 well before
 _LOG_SCALE_MIN = -30.0
@@ -29,7 +31,7 @@ _LOG_SCALE_MIN = -30.0
 
 @FORMATS.register("ply")
 class PlyFormat:
-    """graphdeco's layout: 62 floats for SH degree 3, then `semantic_*`."""
+    """graphdeco's layout: 62 floats for SH degree 3, then `semantic_*` and `motion_*`."""
 
     extension = ".ply"
 
@@ -42,18 +44,22 @@ class PlyFormat:
         write_ply(path, arrays)
 
 
-def property_names(num_rest: int, feature_dim: int = 0, feature_prefix: str = FEATURE_PREFIX) -> list[str]:
+def property_names(
+    num_rest: int, feature_dim: int = 0, feature_prefix: str = FEATURE_PREFIX, code_width: int = 0
+) -> list[str]:
     """Column names in file order.
 
     Args:
         num_rest: number of f_rest columns, 3 (K - 1).
         feature_dim: number of semantic columns.
         feature_prefix: their name before the number.
+        code_width: number of columns of the motion.
     """
     names = ["x", "y", "z", "nx", "ny", "nz", *(f"f_dc_{i}" for i in range(3))]
     names += [f"f_rest_{i}" for i in range(num_rest)]
     names += ["opacity", *(f"scale_{i}" for i in range(3)), *(f"rot_{i}" for i in range(4))]
-    return names + [f"{feature_prefix}{i}" for i in range(feature_dim)]
+    names += [f"{feature_prefix}{i}" for i in range(feature_dim)]
+    return names + [f"{CODE_PREFIX}{i}" for i in range(code_width)]
 
 
 def write_ply(path: Path | str, arrays: SplatArrays, feature_prefix: str = FEATURE_PREFIX) -> None:
@@ -65,10 +71,11 @@ def write_ply(path: Path | str, arrays: SplatArrays, feature_prefix: str = FEATU
     normals, rest = np.zeros((count, 3), np.float32), arrays.f_rest.transpose(0, 2, 1).reshape(count, num_rest)
     columns = [arrays.xyz, normals, arrays.f_dc.reshape(count, 3), rest]
     columns += [arrays.opacity, arrays.scaling, arrays.rotation]
-    if arrays.semantic_feature is not None:
-        columns.append(arrays.semantic_feature)
+    optional = (arrays.semantic_feature, arrays.motion_code)
+    widths = [0 if extra is None else extra.shape[1] for extra in optional]
+    columns += [extra for extra in optional if extra is not None]
     table = np.concatenate(columns, axis=1, dtype="<f4", casting="same_kind")
-    names = property_names(num_rest, table.shape[1] - len(property_names(num_rest)), feature_prefix)
+    names = property_names(num_rest, widths[0], feature_prefix, widths[1])
     _report_non_finite(path, table)
     _write_vertices(path, table.view([(name, "<f4") for name in names]).reshape(count))
 
@@ -93,6 +100,7 @@ def read_ply(path: Path | str) -> SplatArrays:
     opacity = np.clip(_columns(vertices, ["opacity"]), -_LOGIT_LIMIT, _LOGIT_LIMIT)
     scaling = np.maximum(_columns(vertices, scale_names), _LOG_SCALE_MIN)
     feature_names = next((found for prefix in FEATURE_PREFIXES if (found := _numbered(vertices, prefix))), [])
+    code_names = _numbered(vertices, CODE_PREFIX)
     arrays = SplatArrays(
         xyz=_columns(vertices, ["x", "y", "z"]),
         f_dc=_columns(vertices, ["f_dc_0", "f_dc_1", "f_dc_2"]).reshape(count, 1, 3),
@@ -101,6 +109,7 @@ def read_ply(path: Path | str) -> SplatArrays:
         scaling=scaling,
         rotation=_columns(vertices, rotation_names),
         semantic_feature=_columns(vertices, feature_names) if feature_names else None,
+        motion_code=_columns(vertices, code_names) if code_names else None,
     )
     return _drop_non_finite(path, arrays)
 

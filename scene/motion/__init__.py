@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import ndraster
+import torch
 from torch import Tensor
 
+from arguments import MotionParams
 from utils.registry import Registry
 
 if TYPE_CHECKING:
@@ -15,26 +21,87 @@ if TYPE_CHECKING:
 MOTIONS = Registry("motion")
 
 
-class Motion(Protocol):
-    """What the training loop asks of a motion; it never asks which kind it is."""
+@dataclass(frozen=True)
+class MotionSetup:
+    """What a motion is made from."""
 
-    is_capturable: bool
-    """Whether every iteration is the same sequence of launches, whatever the time (for CUDA graphs)."""
+    params: MotionParams
+    center: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Of the scene, world units."""
+    radius: float = 1.0
+    """Of the scene, world units."""
+    num_times: int = 1
+    """Distinct moments among the training views."""
+    device: torch.device | str = "cpu"
 
-    def at(self, model: GaussianModel, time: float) -> ndraster.Gaussians:
-        """Activated Gaussians at a moment in 0..1."""
+
+class Motion(ABC):
+    """What the training loop asks of a motion; it never asks which kind it is.
+
+    A motion is a function of the Gaussians as they are stored (their canonical state) and of the time: row i of what
+    comes back is always Gaussian i.
+    """
+
+    kind: str
+    """Its name in the registry."""
+    is_static = False
+    code_width = 0
+    """Width of the numbers that each Gaussian keeps for the motion, `model.params["motion_code"]`."""
+
+    @classmethod
+    @abstractmethod
+    def create(cls, setup: MotionSetup) -> Motion:
+        """A motion before its training."""
+
+    @abstractmethod
+    def at(self, model: GaussianModel, time: float | Tensor) -> ndraster.Gaussians:
+        """Activated Gaussians at a moment in 0..1; a number on the device where a CUDA graph reads it there."""
+
+    def describe(self, iterations: int) -> str:
+        """What moves and when it learns, in words, in a run of so many iterations."""
+        del iterations
+        return "nothing moves"
+
+    @property
+    def phase(self) -> object:
+        """A captured iteration stays valid as long as this is the same."""
+        return None
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """Optimizer groups of the motion's own parameters."""
+        return []
 
-    def losses(self, model: GaussianModel, time: float) -> dict[str, Tensor]:
-        """Scalar regularisers by name."""
+    def rates(self) -> dict[str, Callable[[int], float]]:
+        """Learning rates by iteration, for groups whose rate changes."""
+        return {}
 
-    def on_iteration(self, iteration: int) -> None:
-        """Called once before each iteration."""
+    def losses(self) -> dict[str, Tensor]:
+        """Scalar regularisers by name, weighted already, of the last `at`."""
+        return {}
+
+    def on_iteration(self, iteration: int, model: GaussianModel) -> None:
+        """Called once before each iteration (1-based)."""
+        del iteration, model
+
+    def training_time(self, time: float, views_left: int) -> float:
+        """The moment at which a training view is rendered, with `views_left` to come in this round."""
+        del views_left
+        return time
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """All values that training changes."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Take over what `state_dict` gave."""
+        del state
+
+    def save(self, folder: Path) -> None:
+        """Write what `scene.motion.files.load_motion` reads; nothing where nothing moves."""
+        del folder
 
 
-def make_motion(name: str) -> Motion:
-    """A new motion of the kind called `name`; unknown names list the kinds."""
+def make_motion(kind: str, setup: MotionSetup) -> Motion:
+    """A new motion of this kind; unknown names list the kinds."""
     MOTIONS.discover("scene.motion")
-    return MOTIONS.get(name)()
+    return MOTIONS.get(kind).create(setup)

@@ -79,7 +79,7 @@ def test_every_spelling_of_every_train_flag_sets_its_field(spelling, hyphens):
 
 
 def test_defaults_are_graphdecos():
-    model, _, optimization, _, run = parse("Train.", *TRAIN, args=[])
+    model, _, optimization, _, _, run = parse("Train.", *TRAIN, args=[])
     assert (model.sh_degree, model.resolution, model.images, model.eval) == (3, -1, "images", False)
     assert (optimization.iterations, optimization.opacity_lr, optimization.lambda_dssim) == (30_000, 0.025, 0.2)
     assert (optimization.position_lr_init, optimization.position_lr_final) == (1.6e-4, 1.6e-6)
@@ -106,7 +106,7 @@ def test_switches_equals_signs_negative_numbers_and_empty_lists():
         ("--iteration 5", "unknown option --iteration; did you mean --iterations?"),
         ("--Iterations 5", "did you mean --iterations?"),
         ("--densify-grad-treshold 1", "did you mean --densify_grad_threshold?"),
-        ("--convert_cov3D_python", "did you mean --compute_cov3D_python?"),
+        ("--convert_cov2D_python", "did you mean --convert_cov3D_python?"),
         ("--opacity_lr=1 --scalinglr=2", "unknown option --scalinglr; did you mean --scaling_lr?"),
         ("-iterations 5", "one dash; expected two dashes before a long name; write --iterations"),
         ("-resolutoin 5", "did you mean --resolution?"),

@@ -1,11 +1,12 @@
 """Flags to paths."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from arguments import RenderParams
-from gaussian_renderer.camera_paths import FOLDERS, novel_paths
+from gaussian_renderer.camera_paths import FOLDERS, novel_paths, spiral_path
 from scene.cameras import camera_record
 from tests.blobs import ring_cameras
 from utils.errors import UserError
@@ -53,6 +54,33 @@ def test_a_file_of_cameras(tmp_path):
             paths(novel_view=True, **options)
 
 
-def test_no_view_at_all_is_refused():
-    with pytest.raises(UserError, match="--num_views is 0"):
-        novel_paths(RenderParams(num_views=0, novel_view=True), CAMERAS)
+def times(*, moving, folder="orbit", **options):
+    """Times of the three cameras of a path past five photographs."""
+    photographs = [replace(camera, time=index / 4 * moving) for index, camera in enumerate(ring_cameras(5))]
+    paths = dict(novel_paths(RenderParams(novel_view=True, num_views=3, **options), photographs))
+    return [camera.time for camera in paths[folder]]
+
+
+@pytest.mark.parametrize("path", ["orbit", "circle", "spiral"])
+def test_time_runs_along_paths_past_a_moving_scene(path):
+    assert times(moving=1, path=path, folder=path) == pytest.approx([0, 0.5, 1])
+    assert times(moving=0, path=path, folder=path) == [0, 0, 0]
+
+
+def test_paths_through_photographs_have_their_times():
+    assert times(moving=0.6, path="slerp", folder="novel_views") == pytest.approx([0, 0.3, 0.6])
+
+
+@pytest.mark.parametrize("path", ["slerp", "orbit"])
+def test_time_can_be_stopped(path):
+    assert times(moving=1, folder={"slerp": "novel_views"}.get(path, path), path=path, time=0.7) == [0.7] * 3
+
+
+def test_the_spiral_of_a_video_runs_through_time():
+    views = [replace(camera, time=index / 3) for index, camera in enumerate(CAMERAS)]
+    assert [camera.time for camera in spiral_path(RenderParams(), views, 3)] == pytest.approx([0, 0.5, 1])
+    assert [camera.time for camera in spiral_path(RenderParams(time=0.2), views, 2)] == [0.2, 0.2]
+
+
+def test_paths_are_as_long_as_in_feature_3dgs():
+    assert {len(list(path)) for _, path in novel_paths(RenderParams(novel_view=True), CAMERAS)} == {200}

@@ -5,18 +5,15 @@ import torch
 
 from gaussian_renderer import render
 from gaussian_renderer.mask_lifting import (
+    PromptAnchors,
     ViewPrompt,
-    anchor,
     deepest_pixel,
     lift_masks,
     lift_prompt,
-    project,
-    prompt_in_view,
-    unproject,
-    visible_points,
 )
 from gaussian_renderer.prompting import surface_of
-from tests.blobs import CENTRES, REFERENCE, blob_labels, blob_model, ring_cameras
+from tests.blobs import REFERENCE, blob_labels, blob_model, ring_cameras
+from tests.moving_blobs import moving_blobs, timed_ring
 from utils.errors import UserError
 
 MODEL = blob_model()
@@ -46,31 +43,6 @@ def test_true_masks_give_every_gaussian_to_its_ball():
     )
 
 
-def test_pixels_at_their_depth_go_to_space_and_back():
-    camera = CAMERAS[1]
-    pixels = torch.tensor([[3, 5], [40, 30], [24, 20]])
-    depth = torch.rand(40, 48, generator=torch.Generator().manual_seed(0)) + 1
-    points = unproject(camera, depth, pixels)
-    back, z = project(camera, points)
-    torch.testing.assert_close(back, pixels + 0.5, atol=1e-4, rtol=0)
-    torch.testing.assert_close(z, depth[pixels[:, 1], pixels[:, 0]])
-
-
-def test_only_points_on_the_surface_are_visible():
-    camera = ring_cameras(4)[1]  # looks along the x axis: one ball hides another
-    to_camera = CENTRES - camera.center
-    front, back = to_camera[:2].norm(dim=1).argsort().tolist()
-    surface = draw(camera)
-    shown = surface.depth[0]
-    (x, y) = deepest_pixel(true_masks(camera)[front])
-    hit = unproject(camera, shown, torch.tensor([[x, y]]))
-    assert visible_points(camera, surface, hit) == ((x, y),)
-    behind = hit + 1.5 * (hit - camera.center) / (hit - camera.center).norm()
-    assert visible_points(camera, surface, behind) == ()
-    assert visible_points(camera, surface, 2 * camera.center[None]) == (), "behind the camera"
-    assert back != front
-
-
 def test_the_deepest_pixel_keeps_away_from_every_edge():
     mask = torch.zeros(20, 30, dtype=torch.bool)
     mask[0:9, 0:9] = True
@@ -83,7 +55,8 @@ def test_a_box_reappears_around_the_same_surface():
     mask = true_masks(first)[2]
     rows, columns = torch.nonzero(mask, as_tuple=True)
     box = (int(columns.min()), int(rows.min()), int(columns.max()) + 1, int(rows.max()) + 1)
-    local = prompt_in_view(second, draw(second), anchor(first, draw(first), ViewPrompt(box=box), mask))
+    anchors = PromptAnchors.of(first, draw(first), ViewPrompt(box=box), mask, MODEL.activated())
+    local = anchors.in_view(second, draw(second), MODEL.activated())
     rows, columns = torch.nonzero(true_masks(second)[2], as_tuple=True)
     truth = torch.tensor([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
     assert (torch.tensor(local.box) - truth).abs().max() <= 3 and len(local.positive) == 1
@@ -108,3 +81,36 @@ def test_an_empty_first_mask_is_one_line():
     nothing = lambda camera, surface, prompt: torch.zeros(40, 48, dtype=torch.bool)  # noqa: E731
     with pytest.raises(UserError, match=r"mask of 000.png is empty"):
         lift_prompt(MODEL, CAMERAS, ViewPrompt(((24, 20),)), draw, nothing, REFERENCE)
+
+
+def test_a_point_follows_its_ball_through_time():
+    """The red ball rises by more than its size; the decoder knows the true masks of each moment."""
+    model, cameras = moving_blobs(), timed_ring(5)
+
+    def masks(camera):
+        with torch.no_grad():
+            output = render(camera, model, settings=REFERENCE, features=SHARES)
+        return (output.features.argmax(0) == torch.arange(3)[:, None, None]) & (output.alpha[0] > 0.5)
+
+    def show(camera):
+        return surface_of(camera, model, SHARES, REFERENCE)
+
+    red = masks(cameras[0])[0]
+    anchors = PromptAnchors.of(cameras[0], show(cameras[0]), ViewPrompt(box=(0, 0, 48, 40)), red, model.at(0.0))
+    seen = 0
+    for camera in cameras:
+        local = anchors.in_view(camera, show(camera), model.at(camera.time))
+        if local is not None:
+            (x, y), (left, top) = local.positive[0], local.box[:2]
+            rows, columns = torch.nonzero(masks(camera)[0], as_tuple=True)
+            assert masks(camera)[0][y, x]
+            assert abs(top - int(rows.min())) <= 3 and abs(left - int(columns.min())) <= 3
+            seen += 1
+    assert seen >= 2
+
+    def decode(camera, surface, prompt):
+        x, y = prompt.positive[0]
+        return next(mask for mask in masks(camera) if mask[y, x])
+
+    share = lift_prompt(model, cameras, ViewPrompt((deepest_pixel(red),)), show, decode, REFERENCE)
+    assert ((share > 0.5) == (blob_labels() == 0)).float().mean() > 0.97

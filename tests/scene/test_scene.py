@@ -115,3 +115,26 @@ def test_chair_on_white_and_black():
     assert white.image[:, 0, 0].tolist() == [1, 1, 1] and black.image[:, 0, 0].tolist() == [0, 0, 0]
     torch.testing.assert_close(white.image - black.image, (1 - white.alpha).expand(3, -1, -1))
     assert scene.extent == pytest.approx(5.2, abs=0.1)
+
+
+def test_a_moving_scene_takes_the_larger_extent(tmp_path, capsys):
+    info = read_scene(colmap_scene(tmp_path))
+    positions = np.random.default_rng(0).normal(size=(500, 3)).astype(np.float32)
+    still = replace(info, points=PointCloud(100 * positions, positions))
+    moving = replace(still, train=tuple(replace(camera, time=index / 9) for index, camera in enumerate(still.train)))
+    assert scene_extent(still) == camera_extent(info.train)
+    assert scene_extent(moving) == pytest.approx(1.1 * 250, rel=0.1)  # 90 % of a normal cloud lie within 2.5 sigma
+    near = replace(moving, points=PointCloud(positions / 100, positions))
+    assert scene_extent(near) == camera_extent(info.train)
+    one_place = replace(moving, train=tuple(replace(moving.train[0], time=time) for time in (0.0, 1.0)))
+    assert scene_extent(one_place) == scene_extent(moving)
+    assert scene_extent(replace(moving, points=None)) == camera_extent(info.train)
+    assert capsys.readouterr().err == ""
+
+
+def test_open_says_how_many_moments(tmp_path, capsys):
+    root = colmap_scene(tmp_path)
+    Scene.open(ModelParams(source_path=str(root), times_from_names=True), "cpu")
+    said = capsys.readouterr().out
+    assert "(colmap, times from the image names), 10 train + 0 test images" in said
+    assert f"{WIDTH}x{HEIGHT}, 10 times, 6 points" in said

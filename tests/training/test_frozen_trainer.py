@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from arguments import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
+from arguments import ModelParams, MotionParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from gaussian_renderer import render
 from scene.formats.ply import read_ply
 from tests.blobs import REFERENCE, blob_model, ring_cameras
@@ -57,6 +57,7 @@ def make(tmp_path):
                 iterations=iterations, densify_from_iter=0, densification_interval=1, opacity_reset_interval=1
             ),
             SemanticParams(foundation_model="x", **semantic),
+            MotionParams(),
             TrainParams(test_iterations=(2,), save_iterations=(), quiet=True, freeze_geometry=True),
         )
         plan = DistillPlan.at_once(options.semantic)

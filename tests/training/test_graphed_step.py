@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from arguments import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
+from arguments import ModelParams, MotionParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from gaussian_renderer import render
 from scene.image_store import StoredImage, composite
+from scene.motion import MotionSetup, make_motion
 from tests.blobs import blob_model, ring_cameras
 from training.graphed_step import HEADROOM, InstanceRoom
 from training.options import RunOptions
@@ -57,24 +58,39 @@ class Bytes:
         pass
 
 
+MOVING = MotionParams(warm_up=10, stop_MLP=50, grow_steps=20, time_noise_steps=40)
+
+
 @pytest.mark.gpu
 class TestOnGpu:
-    def trainer(self, folder, cuda_graph: bool, channels: int = 3, sizes: int = 1, has_weight: bool = False, **options):
+    def trainer(
+        self,
+        folder,
+        cuda_graph: bool,
+        channels: int = 3,
+        sizes: int = 1,
+        has_weight: bool = False,
+        motion: MotionParams | None = None,
+        **options,
+    ):
         set_seed(0)
         cameras = [
             replace(camera, uid=10 * k + camera.uid)
             for k in range(sizes)
-            for camera in ring_cameras(3, 80 + 16 * k, 64)
+            for camera in (replace(c, time=c.uid / 2) for c in ring_cameras(3, 80 + 16 * k, 64))
         ]
         scene = SimpleNamespace(train=tuple(cameras), test=(), extent=4.0, images=Bytes(cameras, channels, has_weight))
         model = blob_model(per_blob=10).with_features(None).to("cuda")
         with torch.no_grad():
             model.params["f_dc"].mul_(0.5)
+        motion = motion or MotionParams(motion="static")
+        model = model.with_motion(make_motion(motion.motion, MotionSetup(motion, device="cuda")))
         run = RunOptions(
             ModelParams(source_path="memory", model_path=str(folder)),
             PipelineParams(),
             OptimizationParams(**{"iterations": 60, "densify_from_iter": 0, "densification_interval": 25} | options),
             SemanticParams(),
+            motion,
             TrainParams(test_iterations=(), save_iterations=(), quiet=True, cuda_graph=cuda_graph),
         )
         return Trainer(run, scene, model)
@@ -87,6 +103,10 @@ class TestOnGpu:
             {"has_weight": True, "optimizer_type": "sparse_adam", "prune_screen_size": True, "absgrad": True},
             {"sizes": 6},
             {"densification_interval": 1},
+            {"motion": replace(MOVING, motion="deform_mlp")},
+            {"motion": replace(MOVING, motion="deform_mlp", is_blender=True, is_6dof=True, lambda_offset=0.01)},
+            {"motion": replace(MOVING, motion="deform_mlp", compat_speed=True)},
+            {"motion": replace(MOVING, motion="motion_bases", num_bases=8)},
         ],
     )
     def test_graphs_give_the_same_training(self, tmp_path, case):

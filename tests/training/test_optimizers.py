@@ -14,7 +14,7 @@ def one_parameter(kind: str, lr: float = 0.01) -> tuple[nn.Parameter, torch.opti
 
 
 def test_rates_are_those_of_3dgs():
-    rates = learning_rates(OptimizationParams(), semantic_feature_lr=0.001, extent=2.0)
+    rates = learning_rates(OptimizationParams(), semantic_feature_lr=0.001, extent=2.0, motion_code_lr=0.02)
     assert rates == pytest.approx(
         {
             "xyz": 3.2e-4,
@@ -24,6 +24,7 @@ def test_rates_are_those_of_3dgs():
             "scaling": 0.005,
             "rotation": 0.001,
             "semantic_feature": 0.001,
+            "motion_code": 0.02,
         }
     )
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from arguments import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
-from training.options import RunOptions, check_options
+from arguments import ModelParams, MotionParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
+from training.options import RunOptions, check_options, check_source
 
 LSEG = SemanticParams(foundation_model="lseg")
 FROZEN = TrainParams(freeze_geometry=True, start_ply="a.ply")
@@ -15,9 +15,16 @@ def make(**groups) -> RunOptions:
         "pipeline": PipelineParams(),
         "optimization": OptimizationParams(),
         "semantic": SemanticParams(),
+        "motion": MotionParams(),
         "train": TrainParams(),
     }
     return RunOptions(**defaults | groups)
+
+
+def test_a_data_set_is_needed():
+    check_source(ModelParams(source_path="data"))
+    with pytest.raises(ValueError, match="-s FOLDER"):
+        check_source(ModelParams())
 
 
 def test_defaults_pass_in_silence(capsys):
@@ -42,7 +49,6 @@ def test_flags_of_features_have_no_effect_on_labels(capsys):
 @pytest.mark.parametrize(
     ("groups", "part"),
     [
-        ({"model": ModelParams()}, "-s FOLDER"),
         ({"model": ModelParams(source_path="a", depths="d")}, "--depths"),
         ({"model": ModelParams(source_path="a", train_test_exp=True)}, "--train_test_exp"),
         ({"model": ModelParams(source_path="a", device="gpu")}, "--device is 'gpu'"),

@@ -51,3 +51,11 @@ def test_resume_command_repeats_what_is_not_saved():
     assert resume_command(ModelParams(model_path="x", device="cpu", backend="reference")).endswith(
         "--resume --device cpu --backend reference"
     )
+
+
+def test_results_of_a_moving_scene_move_too(folder):
+    for name in ("deform/iteration_7/deform.pth", "ply_sequence_7/00000.ply"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_text(name)
+    set_aside_earlier_run(folder)
+    assert names(folder) == ["earlier_runs", "mine.txt"]

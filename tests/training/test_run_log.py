@@ -67,3 +67,17 @@ def test_the_watch_averages():
     for i in range(300):
         watch.record(i, torch.tensor(2.0), make_model())
     assert watch.smoothed == pytest.approx(2.0)
+
+
+def test_a_loss_that_stays_high_is_reported_once(capsys):
+    watch, model = LossWatch(read_every=1), make_model()
+    for i in range(200):
+        watch.record(i, torch.tensor(0.01), model)
+    for i in range(200, 600):  # as after an opacity reset
+        watch.record(i, torch.tensor(0.05), model)
+    for i in range(600, 900):
+        watch.record(i, torch.tensor(0.01), model)
+    assert "being lost" not in capsys.readouterr().err
+    for i in range(900, 3000):
+        watch.record(i, torch.tensor(0.1), model)
+    assert capsys.readouterr().err.count("being lost") == 1

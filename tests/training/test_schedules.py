@@ -5,25 +5,7 @@ import random
 import pytest
 import torch
 
-from training.schedules import Background, CameraOrder, LearningRates, exponential_rate
-
-
-@pytest.mark.parametrize(
-    ("step", "expected"), [(0, 1.6e-4), (15_000, 1.6e-5), (30_000, 1.6e-6), (60_000, 1.6e-6), (-1, 0.0)]
-)
-def test_position_schedule(step, expected):
-    assert exponential_rate(step, 1.6e-4, 1.6e-6, 30_000) == pytest.approx(expected)
-
-
-def test_delay_eases_in():
-    rates = [exponential_rate(s, 0.01, 0.01, 100, delay_steps=10, delay_mult=0.1) for s in (0, 5, 10, 50)]
-    assert rates == pytest.approx([0.001, 0.01 * (0.1 + 0.9 * 0.5**0.5), 0.01, 0.01])
-
-
-def test_two_zeros_are_zero_and_one_zero_is_refused():
-    assert exponential_rate(5, 0.0, 0.0, 10) == 0.0
-    with pytest.raises(ValueError, match="positive"):
-        exponential_rate(5, 0.1, 0.0, 10)
+from training.schedules import Background, CameraOrder, GrowingOrder, LearningRates
 
 
 def test_rates_are_written_by_group_name():
@@ -64,3 +46,23 @@ def test_backgrounds():
     changing = Background(False, True, device)
     assert not torch.equal(changing.draw(), changing.draw())
     assert changing.fixed is None
+
+
+def test_a_growing_order_begins_in_the_middle_and_ends_with_all():
+    random.seed(0)
+    times = [index / 99 for index in range(100)]
+    order = GrowingOrder(100, times=times, steps=1000)
+    drawn = [order.draw() for _ in range(1500)]
+    assert all(abs(times[index] - 0.5) < 0.05 for index in drawn[:32])
+    assert all(abs(times[index] - 0.5) < 0.3 for index in drawn[:500])
+    assert {3, 96} <= set(drawn[:1000])
+    rounds = drawn[1000 + len(drawn[1000:]) % 100 :]
+    assert len(set(rounds[-200:])) == 100
+
+
+def test_while_it_grows_every_other_picture_is_new():
+    random.seed(0)
+    times = [index / 99 for index in range(100)]
+    order = GrowingOrder(100, times=times, steps=4000)
+    late = [abs(times[order.draw()] - 0.5) for _ in range(2000)][1600:]  # half of the time is known
+    assert 0.4 < sum(distance > 0.2 for distance in late) / len(late) < 0.8

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from arguments import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
+from arguments import ModelParams, MotionParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from gaussian_renderer import render
 from scene.image_store import GroundTruth
 from scene.motion.static import StaticMotion
@@ -47,10 +47,10 @@ class Recorder(StaticMotion):
     def parameter_groups(self):
         return [{"name": "shift", "params": [self.shift], "lr": 0.01}]
 
-    def losses(self, model, time):
+    def losses(self):
         return {"shift": self.shift.square().sum()}
 
-    def on_iteration(self, iteration):
+    def on_iteration(self, iteration, model):
         self.iterations.append(iteration)
 
 
@@ -71,6 +71,7 @@ def make(tmp_path):
             PipelineParams(),
             OptimizationParams(iterations=iterations, **optimization),
             SemanticParams(),
+            MotionParams(),
             NEVER,
         )
         return Trainer(options, scene, model)

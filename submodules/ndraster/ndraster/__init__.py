@@ -6,6 +6,7 @@ One function, `rasterize`, on three backends: `reference` (plain PyTorch, the sp
 from ndraster.activation import activate, add_screen_gradients
 from ndraster.adam import adam_step, has_adam
 from ndraster.backends import BackendError, available_backends, choose_backend
+from ndraster.deform_mlp import DeformWeights, deform_mlp, has_deform_mlp
 from ndraster.distill import can_sample, distill_loss, feature_distance, sample_features
 from ndraster.lift import FeatureLift, Lifted, lift
 from ndraster.neighbours import mean_neighbour_distance2
@@ -18,6 +19,7 @@ __all__ = [
     "CellGrid",
     "read_bilinear",
     "BackendError",
+    "DeformWeights",
     "FeatureLift",
     "Gaussians",
     "Lifted",
@@ -31,9 +33,11 @@ __all__ = [
     "available_backends",
     "can_sample",
     "choose_backend",
+    "deform_mlp",
     "distill_loss",
     "feature_distance",
     "has_adam",
+    "has_deform_mlp",
     "lift",
     "mean_neighbour_distance2",
     "photometric_loss",

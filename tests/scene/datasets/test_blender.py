@@ -1,4 +1,4 @@
-"""NeRF-synthetic scenes."""
+"""NeRF-synthetic and D-NeRF scenes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from examples.make_scene import SceneOptions, make
 from scene.datasets import ReadOptions, read_scene
-from scene.scene_info import DatasetError
+from scene.formats.ply import write_points
+from scene.scene_info import DatasetError, PointCloud
 from tests.helpers import data_path
-from tests.scene.small_scenes import HEIGHT, WIDTH, blender_scene
+from tests.scene.small_scenes import HEIGHT, WIDTH, blender_scene, nerf_frames, write_images, write_json
 
 
 def test_names_never_collide_and_split_is_by_file(tmp_path):
@@ -87,3 +89,91 @@ def _covered(camera, points):
     covered = np.zeros(len(points), bool)
     covered[visible] = alpha[y[visible], x[visible]] > 10
     return covered
+
+
+def dynamic_scene(root, times, **extra):
+    """Four train, three test and three val pictures; `times` and `extra` go into the frames in this order."""
+    times = iter(times)
+    for part, count in (("train", 4), ("test", 3), ("val", 3)):
+        names = [f"{part}/r_{index}" for index in range(count)]
+        write_images(root, [f"{name}.png" for name in names], mode="RGBA")
+        frames = [frame | {"time": next(times)} | extra for frame in nerf_frames([f"./{name}" for name in names])]
+        write_json(root / f"transforms_{part}.json", {"camera_angle_x": 0.7, "frames": frames})
+    return root
+
+
+def test_moments_and_the_file_of_the_test_views(tmp_path):
+    root = dynamic_scene(tmp_path, [index / 9 for index in range(10)])
+    info = read_scene(root, ReadOptions(eval=True))
+    assert info.is_dynamic and info.num_times == 7 and info.warnings == ()
+    assert [camera.time for camera in info.test] == [4 / 9, 5 / 9, 6 / 9]
+    val = read_scene(root, ReadOptions(eval=True, dnerf_test="val"))
+    assert [camera.image_name for camera in val.test] == ["val/r_0.png", "val/r_1.png", "val/r_2.png"]
+    assert [camera.time for camera in val.test] == [7 / 9, 8 / 9, 1.0]
+    assert [camera.image_name for camera in val.train] == [camera.image_name for camera in info.train]
+
+
+def test_frame_numbers_share_one_scale_over_both_files(tmp_path):
+    info = read_scene(dynamic_scene(tmp_path, range(10)), ReadOptions(eval=True))
+    assert [camera.time for camera in (*info.train, *info.test)] == [index / 6 for index in range(7)]
+    assert len(info.warnings) == 1 and "times 0 to 6 are used as 0 to 1" in info.warnings[0]
+
+
+def test_a_missing_time(tmp_path):
+    root = dynamic_scene(tmp_path, [0.5] * 10)
+    path = root / "transforms_test.json"
+    document = json.loads(path.read_text())
+    document["frames"][1].pop("time")
+    write_json(path, document)
+    with pytest.raises(DatasetError, match=r"1 of 7 pictures have no time \(test/r_1.png\)"):
+        read_scene(root)
+
+
+def test_intrinsics_of_every_frame_and_principal_point(tmp_path):
+    root = dynamic_scene(tmp_path, [0.0] * 10, fl_x=30.0, fl_y=31.0, cx=20.0, cy=9.0, w=2 * WIDTH, h=2 * HEIGHT)
+    camera = read_scene(root).train[0]
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (15.0, 15.5, 10.0, 4.5)
+
+
+def test_points_of_the_folder(tmp_path):
+    root = blender_scene(tmp_path)
+    write_points(root / "points3d.ply", PointCloud(np.eye(3, dtype=np.float32), np.eye(3, dtype=np.float32)))
+    np.testing.assert_array_equal(read_scene(root).points.positions, np.eye(3))
+
+
+@pytest.mark.parametrize(("name", "train", "test"), [("scene1_close_proximity", 108, 21), ("scene4_occlusion", 84, 18)])
+def test_moving_objects_with_label_images(name, train, test):
+    """Focal lengths differ between frames; the label images in `train/masks` are no masks for training."""
+    root = data_path(f"mujoco4d_{name}")
+    info = read_scene(root, ReadOptions(eval=True))
+    assert (len(info.train), len(info.test), info.num_times) == (train, test, train + test) and info.warnings == ()
+    assert sorted({round(camera.fx, 1) for camera in info.train}) == [384.2, 428.9, 482.8]
+    assert all(camera.mask_path is None for camera in (*info.train, *info.test))
+    assert (root / "train" / "masks" / "r_0000.png").is_file()
+    frames = json.loads((root / "transforms_test.json").read_text())["frames"]
+    assert [camera.time for camera in info.test] == [frame["time"] for frame in frames]
+
+
+def test_cameras_of_the_procedural_scene_see_its_tracks(tmp_path):
+    """Every 3D track projects to the pixels that the ray tracer stored for it."""
+    make(SceneOptions("dynamic", tmp_path / "toys", size=(48, 36), views=6, samples=1))
+    info = read_scene(tmp_path / "toys", ReadOptions(eval=True))
+    tracks = np.load(tmp_path / "toys" / "tracks_gt.npz")
+    assert [camera.time for camera in info.train] == tracks["times"].tolist()
+    for camera, points, pixels in zip(info.train, tracks["points"], tracks["pixels"], strict=True):
+        local = points @ camera.world_to_camera[:3, :3].T + camera.world_to_camera[:3, 3]
+        x = camera.fx * local[:, 0] / local[:, 2] + camera.cx
+        y = camera.fy * local[:, 1] / local[:, 2] + camera.cy
+        np.testing.assert_allclose(np.stack((x, y), axis=1), pixels, atol=1e-3)
+    _assert_labels_at_visible_points(tmp_path / "toys", info, tracks)
+
+
+def _assert_labels_at_visible_points(root, info, tracks):
+    """Points that can be seen lie on pixels of their own object, but for the edges."""
+    hits = []
+    for index, camera in enumerate(info.train):
+        labels = np.asarray(Image.open(root / "labels" / f"{camera.image_path.stem}.png"))
+        x, y = np.floor(tracks["pixels"][index][tracks["visible"][index]]).astype(int).T
+        inside = (x >= 0) & (y >= 0) & (x < camera.width) & (y < camera.height)
+        hits.append(labels[y[inside], x[inside]] == tracks["labels"][tracks["visible"][index]][inside])
+    assert np.concatenate(hits).mean() > 0.9

@@ -22,6 +22,7 @@ from tests.scene.small_scenes import (
     colmap_scene,
     write_colmap_model,
     write_images,
+    write_json,
 )
 
 
@@ -224,3 +225,33 @@ def test_fox_split():
     names = sorted(camera.image_name for camera in (*info.train, *info.test))
     assert [camera.image_name for camera in info.test] == names[::8]
     assert info.test[0].distortion == ()
+
+
+def test_moments_from_times_json(tmp_path):
+    root = colmap_scene(tmp_path)
+    assert not read_scene(root).is_dynamic
+    times = {name: 30 * index for index, name in enumerate(ColmapContent().names)}
+    write_json(root / "times.json", {**times, "lost.png": 300})
+    info = read_scene(root, ReadOptions(eval=True))
+    assert info.details == "times from times.json" and info.num_times == 10
+    assert [camera.image_name for camera in info.test] == ["000.png", "008.png"]
+    assert [camera.time for camera in info.test] == [0.0, 8 / 9]
+    assert len(info.warnings) == 1 and "ignored 1 times of other images (lost.png)" in info.warnings[0]
+
+
+def test_moments_from_names_only_when_asked(tmp_path):
+    content = ColmapContent(names=("0.png", "3.png", "10.png"))
+    root = colmap_scene(tmp_path / "integers", content)
+    info = read_scene(root, ReadOptions(times_from_names=True))
+    assert {camera.image_name: camera.time for camera in info.train} == {"0.png": 0.0, "3.png": 0.3, "10.png": 1.0}
+    content = ColmapContent(names=("a.png", "b.png", "frame.png"))
+    info = read_scene(colmap_scene(tmp_path / "words", content), ReadOptions(times_from_names=True))
+    assert [camera.time for camera in info.train] == [0.0, 0.5, 1.0]
+    assert info.details == "times from the image names" and info.warnings == ()
+
+
+def test_times_that_miss_an_image(tmp_path):
+    root = colmap_scene(tmp_path)
+    write_json(root / "times.json", {name: 0.5 for name in ColmapContent().names[1:]})
+    with pytest.raises(DatasetError, match=r"1 of 10 pictures have no time \(000.png\)"):
+        read_scene(root)

@@ -21,6 +21,9 @@ def test_unknown_folder_lists_what_each_reader_looked_for(tmp_path):
     for expected in (
         "colmap: no folder sparse/",
         "blender: no transforms_train.json",
+        "dtu: no cameras_sphere.npz",
+        "nerfies: no dataset.json",
+        "neu3d: no poses_bounds.npy",
         "transforms: no transforms.json",
     ):
         assert expected in str(caught.value)

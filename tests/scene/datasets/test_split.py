@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scene.datasets import ReadOptions
-from scene.datasets.split import split_cameras
+from scene.datasets.split import split_cameras, split_parts
 from scene.scene_info import CameraInfo, DatasetError
 
 NAMES = ["b/2.jpg", "a/10.jpg", "a/9.jpg", "c.jpg", "a/1.jpg"]
@@ -60,3 +60,13 @@ def test_list_with_unknown_names_or_no_list(tmp_path):
         split_cameras(cameras(), ReadOptions(test_list=str(tmp_path / "gone.txt")))
     with pytest.raises(DatasetError, match=r"--llffhold 0 needs .*gone.txt"):
         split_cameras(cameras(), ReadOptions(eval=True, llffhold=0), tmp_path / "gone.txt")
+
+
+def test_parts_of_a_format_that_has_test_views(tmp_path):
+    every = tuple(cameras())
+    train, held_out = every[:3], every[3:]
+    assert split_parts(train, held_out, ReadOptions(eval=True)) == (train, held_out)
+    assert split_parts(train, held_out, ReadOptions()) == (every, ())
+    (tmp_path / "list.txt").write_text("a/10\n")
+    kept, listed = split_parts(train, held_out, ReadOptions(eval=True, test_list=str(tmp_path / "list.txt")))
+    assert (names(kept), names(listed)) == (["b/2.jpg", "a/9.jpg", "c.jpg", "a/1.jpg"], ["a/10.jpg"])

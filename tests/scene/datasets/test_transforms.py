@@ -36,7 +36,8 @@ def test_global_intrinsics_split_and_names(tmp_path):
 
 
 def test_frame_values_win_over_file_values(tmp_path):
-    root = edit(transforms_scene(tmp_path), lambda document: document["frames"][3].update(fl_x=30.0, cx=9.0, time=0.25))
+    root = transforms_scene(tmp_path, time=0.75)
+    edit(root, lambda document: document["frames"][3].update(fl_x=30.0, cx=9.0, time=0.25))
     camera = read_scene(root).train[3]
     assert (camera.fx, camera.fy, camera.cx, camera.time) == (30.0, 21.0, 9.0, 0.25)
 
@@ -108,6 +109,14 @@ def test_point_cloud_by_name(tmp_path):
     np.testing.assert_array_equal(read_scene(root).points.positions, np.eye(3))
 
 
+def test_frame_numbers_become_moments(tmp_path):
+    root = transforms_scene(tmp_path)
+    edit(root, lambda document: [frame.update(time=index) for index, frame in enumerate(document["frames"])])
+    info = read_scene(root)
+    assert [camera.time for camera in info.train] == [index / 9 for index in range(10)]
+    assert "times 0 to 9 are used as 0 to 1" in info.warnings[0]
+
+
 def test_names_keep_the_folders_that_differ(tmp_path):
     names = ["images/left/0.png", "images/right/0.png"]
     write_images(tmp_path, names)
@@ -126,6 +135,7 @@ def test_names_keep_the_folders_that_differ(tmp_path):
         (lambda document: document["frames"].clear(), "has no frames"),
         (lambda document: document.pop("frames"), "has no list 'frames'"),
         (lambda document: document.update(fl_x="wide"), "fl_x is 'wide'"),
+        (lambda document: document["frames"][2].update(time=0.5), "9 of 10 pictures have no time .images/0000.png, "),
         (lambda document: document.update(fl_x=-3.0), "no usable focal length"),
         (lambda document: [document.pop(key) for key in ("fl_x", "fl_y")], "no usable focal length"),
         (lambda document: document["frames"].append(dict(document["frames"][0])), "occur twice: 0000.png"),

@@ -1,0 +1,175 @@
+"""Moving scenes: quality, time and size of every recipe, and objects selected with one click.
+
+    python benchmarks/dynamic.py --scene toys=DATA/toys --scene balls=DATA/mujoco4d_scene1_close_proximity
+
+Each recipe trains each scene alone with `train.py --eval`; `compat` is the plain recipe of Deformable 3DGS (float32
+network as it is written, no CUDA graph). Then every object that the scene's labels know gets one click, in the first
+training view that shows it, on the pixel farthest inside; features are the oracle's where there are true labels of
+ours, else those of the classical teacher, lifted at the end. White backgrounds with `--white NAME`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from arguments import ModelParams, load_config  # noqa: E402
+from benchmarks.results_io import Figure, write_results  # noqa: E402
+from encoders.mask_scores import score_masks  # noqa: E402
+from encoders.true_labels import TrueLabels  # noqa: E402
+from gaussian_renderer import RenderSettings  # noqa: E402
+from gaussian_renderer.speed import frames_per_second  # noqa: E402
+from gaussian_renderer.tracks import Tracks, TrueTracks, track_scores  # noqa: E402
+from gaussian_renderer.trained import open_trained  # noqa: E402
+from gaussian_renderer.trajectories import sorted_by_name  # noqa: E402
+from utils.files import read_json, read_jsonl  # noqa: E402
+from utils.progress import say  # noqa: E402
+
+RECIPES = {
+    "compat": ["--motion", "deform_mlp", "--compat"],
+    "deform_mlp": ["--motion", "deform_mlp"],
+    "motion_bases": ["--motion", "motion_bases"],
+}
+SMALLEST_OBJECT_PX = 60  # in the clicked view
+ORACLE_NOISE = 0.3  # standard deviation per channel, on vectors of length 1 in 16 channels
+MEGABYTE = 1e6
+
+
+@dataclass(frozen=True)
+class Run:
+    """One recipe on one scene."""
+
+    scene: str
+    recipe: str
+    source: Path
+    model: Path
+
+    def figure(self, name: str, value: float, unit: str) -> Figure:
+        """A number of this run."""
+        return Figure(f"dgd.{self.scene}.{self.recipe}.{name}", value, unit)
+
+
+def script(name: str, *words: str | Path) -> None:
+    """Run one of the project's scripts."""
+    subprocess.run([sys.executable, *name.split(), *map(str, words)], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+
+
+def train(run: Run, words: list[str]) -> list[Figure]:
+    """Train; quality of the test views at the last step, time in the loop and size on disk."""
+    script("train.py", "-s", run.source, "-m", run.model, "--eval", *RECIPES[run.recipe], *words)
+    records = read_jsonl(run.model / "metrics.jsonl")
+    test = [record for record in records if record["split"] == "test"][-1]
+    last = [record for record in records if record["split"] == "train"][-1]
+    size = sum(path.stat().st_size for path in run.model.glob("*/iteration_*/*") if path.is_file())
+    return [
+        run.figure("psnr", test["psnr"], "dB"),
+        run.figure("ssim", test["ssim"], ""),
+        run.figure("train_seconds", last["seconds"], "s"),
+        run.figure("iterations", last["iteration"], ""),
+        run.figure("gaussians", last["count"], ""),
+        run.figure("size", size / MEGABYTE, "MB"),
+    ]
+
+
+def render_speed(run: Run) -> Figure:
+    """Images a second over the test views, motion included."""
+    trained = open_trained(load_config(run.model, ModelParams))
+    views = trained.scene.test * max(1, 200 // len(trained.scene.test))
+    speed = frames_per_second(views, trained.model, trained.background, RenderSettings())
+    return run.figure("render_fps", speed, "images/s")
+
+
+def clicks(run: Run, labels: TrueLabels) -> Iterator[tuple[str, list[str]]]:
+    """(object, words of segment.py) for every object that some training view shows."""
+    views = sorted_by_name(open_trained(load_config(run.model, ModelParams)).scene.train)
+    for label, name in labels.names.items():
+        for number, camera in enumerate(views):
+            ids = labels.ids_of(camera.image_name)
+            if label and name not in ("background", "ground") and (ids == label).sum() >= SMALLEST_OBJECT_PX:
+                inside = distance_transform_edt(ids == label)
+                row, column = np.unravel_index(int(inside.argmax()), inside.shape)
+                scale = camera.width / ids.shape[1]
+                yield name, ["--point", str(int(column * scale)), str(int(row * scale)), "--ref_frame", str(number)]
+                break
+
+
+def selected(run: Run, name: str, words: list[str], labels: TrueLabels) -> list[Figure]:
+    """Select one object with one click and score its masks, and its tracks where the true ones are known."""
+    script("segment.py", "-m", run.model, *words, "--skip_video", "--num_plys", "1", "--name", name)
+    folder = run.model / "segment" / name
+    scores, _ = score_masks(folder, labels, name)
+    figures = [
+        run.figure(f"{name}.iou_over_time", scores["IoU_over_time"], "IoU"),
+        run.figure(f"{name}.iou_held_out", scores["IoU_test"], "IoU"),
+    ]
+    truth = run.source / "tracks_gt.npz"
+    if truth.is_file():
+        tracks = Tracks.load(folder / "tracks.npz"), TrueTracks.load(truth)
+        found = track_scores(*tracks, labels.id_of(name), read_json(folder / "selection.json")["time"])
+        figures.append(run.figure(f"{name}.track_error", found["track_error"], "world units"))
+        figures.append(run.figure(f"{name}.track_error_percent", found["track_error_percent"], "% of size"))
+    return figures
+
+
+def main() -> None:
+    """Measure what the command line names."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scene", action="append", required=True, metavar="NAME=FOLDER")
+    parser.add_argument("--white", action="append", default=[], metavar="NAME")
+    parser.add_argument("--recipes", nargs="+", choices=RECIPES, default=list(RECIPES))
+    parser.add_argument("--clicks", nargs="*", choices=RECIPES, default=["deform_mlp", "motion_bases"])
+    parser.add_argument("--train", default="", help="further words for every training, in quotes")
+    parser.add_argument("--name", default="dynamic", help="of the file with the results")
+    options = parser.parse_args()
+    figures: list[Figure] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for scene, source in (text.split("=", 1) for text in options.scene):
+            for recipe in options.recipes:
+                run = Run(scene, recipe, Path(source).resolve(), Path(folder) / f"{scene}-{recipe}")
+                figures += measure(run, options)
+                write_results(options.name, figures)
+    for figure in figures:
+        say(f"{figure.figure:52}{figure.value:12.4g} {figure.unit}")
+
+
+def measure(run: Run, options: argparse.Namespace) -> list[Figure]:
+    """All figures of one run."""
+    words = options.train.split() + (["-w"] if run.scene in options.white else [])
+    has_own = (run.source / "labels").is_dir()
+    if run.recipe in options.clicks:
+        teacher = "oracle" if has_own else "classical"
+        noise = ["--set", f"noise={ORACLE_NOISE}"] if has_own else []
+        script("-m encoders", "-f", teacher, "-s", run.source, *noise)
+        words += ["-f", teacher, "--distill", "lift"]
+    figures = [*train(run, words), render_speed(run)]
+    if run.recipe in options.clicks:
+        figures += click_figures(run)
+    return figures
+
+
+def click_figures(run: Run) -> list[Figure]:
+    """One click per object; their mean is the mIoU."""
+    labels = TrueLabels.open(run.source)
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(selected, run, name, words, labels) for name, words in clicks(run, labels)]
+        figures = [figure for job in jobs for figure in job.result()]
+    for kind in ("iou_over_time", "iou_held_out"):
+        values = [figure.value for figure in figures if figure.figure.endswith(kind)]
+        figures.append(run.figure(f"m{kind}", float(np.mean(values)), "IoU"))
+    return figures
+
+
+if __name__ == "__main__":
+    main()
