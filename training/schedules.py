@@ -11,9 +11,9 @@ from torch import Tensor
 
 SH_DEGREE_INTERVAL = 1000  # iterations between two steps of the active SH degree
 MIDDLE = 0.5  # moment at which a growing order begins
-FIRST_SHARE = 0.02  # of the pictures, with which it begins
+FIRST_SHARE = 0.1  # of the pictures, with which it begins
 NEWEST_SHARE = 0.05  # of the pictures are the newest ones
-MIN_KNOWN = 4  # pictures at least
+MIN_KNOWN = 8  # pictures at least
 MIXED_ROUND = 16  # draws between two looks at how far it has grown
 
 
