@@ -32,7 +32,7 @@ def moving_preset(iterations: int = MOVING_ITERATIONS, distils: bool = False, co
             "iterations": iterations,
             "position_lr_max_steps": steps(30_000),
             "opacity_lr": 0.05,
-            "densify_from_iter": steps(500),
+            "densify_from_iter": 500 if compat else min(500, max(1, iterations // 20)),
             "densify_until_iter": steps(15_000),
             "opacity_reset_interval": steps(3000),
             "max_gaussians": 0 if compat else MOVING_BUDGET,

@@ -98,8 +98,8 @@ class LossWatch:
             self._has_warned = True
             warn(
                 f"the loss is {self.smoothed:.3g} at iteration {iteration} and was {self._best:.3g}: what was learnt "
-                "is being lost; poor poses or too many Gaussians can do that, in moving scenes --is_blender on recorded "
-                "data; try --lambda_offset 0.03, an earlier --densify_until_iter or a smaller --max_gaussians"
+                "is being lost; poor poses or too many Gaussians can do that, where things move also --is_blender on "
+                "recorded data; try --lambda_offset 0.03, an earlier --densify_until_iter or a smaller --max_gaussians"
             )
 
 
