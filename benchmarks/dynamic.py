@@ -154,13 +154,15 @@ def main() -> None:
     parser.add_argument("--clicks", nargs="*", choices=RECIPES, default=["deform_mlp", "motion_bases"])
     parser.add_argument("--iterations", type=int, default=40_000)
     parser.add_argument("--train", default="", help="further words for every training, in quotes")
+    parser.add_argument("--models", type=Path, help="folder of the models, which are kept there")
     parser.add_argument("--name", default="dynamic", help="of the file with the results")
     options = parser.parse_args()
     figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
+        models = options.models or Path(folder)
         for scene, source in (text.split("=", 1) for text in options.scene):
             for recipe in options.recipes:
-                run = Run(scene, recipe, Path(source).resolve(), Path(folder) / f"{scene}-{recipe}")
+                run = Run(scene, recipe, Path(source).resolve(), models / f"{scene}-{recipe}")
                 figures += measure(run, options)
                 write_results(options.name, figures)
     for figure in figures:
@@ -168,22 +170,27 @@ def main() -> None:
 
 
 def measure(run: Run, options: argparse.Namespace) -> list[Figure]:
-    """All figures of one run."""
-    words = ["--iterations", str(options.iterations), *options.train.split()]
-    words += ["-w"] if run.scene in options.white else []
-    words += original_schedule(options.iterations) if run.recipe == "compat" else []
+    """All figures of one run; a model that is there already is not trained again."""
+    figures: list[Figure] = []
+    white = ["-w"] if run.scene in options.white else []
+    if not (run.model / "point_cloud").is_dir():
+        words = ["--iterations", str(options.iterations), *white, *options.train.split()]
+        words += original_schedule(options.iterations) if run.recipe == "compat" else []
+        figures += [*train(run, words), render_speed(run)]
+        figures += [rounding(run)] if run.recipe == DEFAULT else []
+    return figures + (click_figures(lifted(run, white)) if run.recipe in options.clicks else [])
+
+
+def lifted(run: Run, white: list[str]) -> Run:
+    """The same Gaussians with features, in a folder of their own."""
     has_own = (run.source / "labels").is_dir()
-    if run.recipe in options.clicks:
-        teacher = "oracle" if has_own else "classical"
-        noise = ["--set", f"noise={ORACLE_NOISE}"] if has_own else []
-        script("-m encoders", "-f", teacher, "-s", run.source, *noise)
-        words += ["-f", teacher, "--distill", "lift"]
-    figures = [*train(run, words), render_speed(run)]
-    if run.recipe == DEFAULT:
-        figures.append(rounding(run))
-    if run.recipe in options.clicks:
-        figures += click_figures(run)
-    return figures
+    teacher, noise = ("oracle", ["--set", f"noise={ORACLE_NOISE}"]) if has_own else ("classical", [])
+    script("-m encoders", "-f", teacher, "-s", run.source, *noise)
+    folder = run.model.with_name(f"{run.model.name}-features")
+    ply = next(run.model.glob("point_cloud/iteration_*/point_cloud.ply"))
+    finished = ["--start_ply", ply, "--freeze_geometry", "-f", teacher, "--distill", "lift", "--test_iterations", "-1"]
+    script("train.py", "-s", run.source, "-m", folder, "--eval", *white, *finished)
+    return replace(run, model=folder)
 
 
 def original_schedule(iterations: int) -> list[str]:
