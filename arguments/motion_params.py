@@ -13,7 +13,7 @@ class MotionParams:
     """How Gaussians move over time."""
 
     motion: Literal["auto", "static", "deform_mlp", "motion_bases"] = "auto"
-    """deform_mlp: the network of Deformable 3DGS and DGD; motion_bases: blended rigid motions. auto = by the data."""
+    """motion_bases: blended rigid motions, the default where things move; deform_mlp: Deformable 3DGS's network."""
     is_blender: bool = False
     """deform_mlp of synthetic scenes: a small network of the time, no noise on it; chosen by itself for D-NeRF data."""
     is_6dof: bool = False
@@ -32,8 +32,8 @@ class MotionParams:
     """Step at which the motion reaches its last learning rate."""
     time_noise_steps: int = 20_000
     """Steps over which the noise on the time of real data fades (annealing smooth training)."""
-    lambda_offset: float = 0.0
-    """Weight of the mean distance that Gaussians move, in units of the scene's radius."""
+    lambda_offset: float | None = None
+    """Weight of the mean distance that Gaussians move, in radii of the scene; left out = 0.03 for deform_mlp or 0."""
     num_bases: int = 64
     """motion_bases: number of rigid motions that are blended."""
     motion_code_lr: float = 0.01

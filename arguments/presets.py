@@ -49,6 +49,7 @@ def moving_preset(iterations: int = MOVING_ITERATIONS, distils: bool = False, co
             "grow_steps": 0 if compat else steps(28_000),
             "stop_MLP": semantic_start if distils else steps(MOVING_ITERATIONS) + 1,
             "deform_lr_max_steps": steps(40_000),
+            "lambda_offset": 0.0 if compat else None,
             "time_noise_steps": steps(20_000),
             **{name: compat for name in ("compat_init", "compat_quat", "compat_ast", "compat_scale", "compat_speed")},
         },

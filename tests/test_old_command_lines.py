@@ -161,7 +161,7 @@ def moving(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("commands", [DGD_CLICKS, DGD_WORDS], ids=["clicks", "words"])
 def test_dgd(moving: Path, tmp_path: Path, commands: list[tuple[str, str]]) -> None:
     run_all(commands, moving, tmp_path)
-    assert (tmp_path / "deform/iteration_30/deform.pth").is_file()
+    assert (tmp_path / "deform/iteration_30/motion.json").is_file()
     folder = tmp_path / "train/ours_30"
     assert len(list((folder / "renders").glob("*.png"))) == len(list((folder / "renders_PCA").glob("*.png"))) == 3
     assert (folder / "renders/video.mp4").is_file() or (folder / "video.mp4").is_file()

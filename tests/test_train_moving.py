@@ -74,7 +74,7 @@ def test_a_resumed_run_ends_the_same(data, tmp_path, kind):
 def test_moving_scenes_have_a_schedule_of_their_own(data, tmp_path):
     run(data, tmp_path, "--iterations", "8", "-f", "oracle")
     motion = load_config(tmp_path, MotionParams)
-    assert motion.motion == "deform_mlp" and motion.stop_MLP == 6 and motion.deform_lr_max_steps == 8
+    assert motion.motion == "motion_bases" and motion.stop_MLP == 6 and motion.deform_lr_max_steps == 8
 
 
 def test_compat_is_the_original_recipe(data, tmp_path):
@@ -119,7 +119,15 @@ def test_a_still_training_of_moving_pictures_is_said(data, tmp_path, capsys):
 def test_a_checkpoint_of_another_motion_is_refused(data, tmp_path):
     run(data, tmp_path / "one", *SHORT, "--motion", "motion_bases", "--checkpoint_iterations", "9")
     with pytest.raises(UserError, match="another kind of motion"):
-        run(data, tmp_path / "two", *SHORT, "--start_checkpoint", str(tmp_path / "one" / "chkpnt9.pth"))
+        run(
+            data,
+            tmp_path / "two",
+            *SHORT,
+            "--motion",
+            "deform_mlp",
+            "--start_checkpoint",
+            str(tmp_path / "one" / "chkpnt9.pth"),
+        )
 
 
 @pytest.mark.slow

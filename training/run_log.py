@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from scene.gaussian_model import GaussianModel
+from scene.motion import Motion
 from utils.errors import UserError
 from utils.files import append_jsonl, atomic_path, read_jsonl
 from utils.progress import warn
@@ -103,15 +104,26 @@ class LossWatch:
             )
 
 
+def require_finite_motion(model: GaussianModel, iteration: int) -> None:
+    """Raise UserError where the motion is lost: what it moves is drawn nowhere, so that the loss does not show it."""
+    if not _is_finite(model.motion):
+        raise UserError(
+            f"the motion is not finite any more at iteration {iteration}; expected numbers: lower --deform_lr_init, "
+            "raise --lambda_offset, or take --motion motion_bases"
+        )
+
+
 def describe_non_finite(model: GaussianModel) -> str:
     """Names the first parameter with values that are not finite, and how many Gaussians have some."""
     for name, parameter in model.params.items():
         bad = ~torch.isfinite(parameter.detach()).flatten(1).all(1)
         if bool(bad.any()):
             return f"first parameter that is not finite: {name} ({int(bad.sum())} of {len(bad)} Gaussians)"
-    if not all(bool(torch.isfinite(value).all()) for value in model.motion.state_dict().values()):
-        return "the motion is not finite any more"
     return "all parameters are still finite"
+
+
+def _is_finite(motion: Motion) -> bool:
+    return all(bool(torch.isfinite(value).all()) for value in motion.state_dict().values())
 
 
 def _is_by(record: object, iteration: int) -> bool:

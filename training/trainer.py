@@ -34,7 +34,7 @@ from training.losses import image_loss, l1_loss, weighted_sum
 from training.optimizers import build_optimizer, learning_rates, parameter_groups
 from training.options import RunOptions
 from training.output_folder import resume_command
-from training.run_log import LossWatch, RunLog
+from training.run_log import LossWatch, RunLog, require_finite_motion
 from training.schedules import SH_DEGREE_INTERVAL, Background, CameraOrder, GrowingOrder, LearningRates
 from utils.progress import Progress, say
 from utils.schedules import exponential_rate
@@ -239,6 +239,7 @@ class Trainer:
 
     def _training_figures(self, step: Step) -> dict[str, object]:
         self._watch.read(self.model)
+        require_finite_motion(self.model, self.iteration)
         quality = {} if step.color is None else {"psnr": image_psnr(step.color, step.truth)}
         return {"loss": float(step.loss), **quality, "count": self.model.num_gaussians}
 

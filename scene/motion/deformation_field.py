@@ -36,6 +36,7 @@ class DeformationField(LearnedMotion):
 
     kind = "deform_mlp"
     weights_name = "deform.pth"
+    usual_lambda = 0.03  # without it, some scenes are lost: everything flies out of sight
     network: DeformationNetwork
 
     def __init__(self, network: DeformationNetwork, setup: MotionSetup) -> None:
@@ -66,7 +67,7 @@ class DeformationField(LearnedMotion):
     def _evaluate(self, means: Tensor, time: float | Tensor) -> Offsets:
         moment = torch.as_tensor(time, dtype=means.dtype, device=means.device)
         run = self.network.plainly if self.params.compat_speed else self.network
-        return run(self.place.into(means), moment)
+        return run(self.place.into(means), moment).without_overflow()
 
     def _moved(self, canonical: ndraster.Gaussians, offsets: Offsets) -> ndraster.Gaussians:
         quats = canonical.quats_wxyz + offsets.rotation

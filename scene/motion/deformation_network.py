@@ -30,6 +30,10 @@ class Offsets:
     rotation: Tensor  # [N, 4] added to unit quaternions
     scaling: Tensor  # [N, 3] added to standard deviations
 
+    def without_overflow(self) -> Offsets:
+        """The same with zeros for what is no number: one lost Gaussian must not spoil the weights for all."""
+        return Offsets(*(torch.nan_to_num(part, 0.0, 0.0, 0.0) for part in (self.shift, self.rotation, self.scaling)))
+
 
 class DeformationNetwork(nn.Module):
     """Eight layers 256 wide with one skip connection, and three linear heads.

@@ -23,6 +23,8 @@ class LearnedMotion(Motion):
 
     weights_name: str
     """Name of the file with the network."""
+    usual_lambda = 0.0
+    """Weight of the regulariser that suits this motion."""
 
     def __init__(self, network: nn.Module, setup: MotionSetup) -> None:
         self.network = network.to(setup.device)
@@ -64,7 +66,8 @@ class LearnedMotion(Motion):
 
     def losses(self) -> dict[str, Tensor]:
         """See `Motion`."""
-        weight = self.params.lambda_offset
+        given = self.params.lambda_offset
+        weight = self.usual_lambda if given is None else given
         if not weight or not self.is_trained or self._shifts is None:
             return {}
         return {"offset": weight * self._shifts.norm(dim=-1).mean()}
@@ -77,11 +80,11 @@ class LearnedMotion(Motion):
     def rates(self) -> dict[str, Callable[[int], float]]:
         """See `Motion`."""
         p = self.params
-        steps = max(p.deform_lr_max_steps - p.grow_steps, 1)
+        falling = max(p.deform_lr_max_steps - p.grow_steps, 1)
 
         def rate(iteration: int) -> float:
             """Falls once pictures of all times are used: the last ones have as much to say as the first."""
-            return exponential_rate(max(iteration - p.grow_steps, 0), p.deform_lr_init, p.deform_lr_final, steps)
+            return exponential_rate(max(iteration - p.grow_steps, 0), p.deform_lr_init, p.deform_lr_final, falling)
 
         return {"deform": rate}
 

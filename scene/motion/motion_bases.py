@@ -81,7 +81,9 @@ class MotionBases(LearnedMotion):
         bases = self._bases(torch.as_tensor(time, dtype=canonical.means.dtype, device=canonical.means.device))
         blended = torch.softmax(model.params[CODE_NAME], dim=1) @ bases  # [N, 16]; the first basis rests
         turn, offset, quat = blended[:, :9].unflatten(1, (3, 3)), blended[:, 9:12], blended[:, 12:]
-        moved = (turn * self.place.into(canonical.means)[:, None, :]).sum(-1) + offset
+        points = self.place.into(canonical.means)
+        moved = (turn * points[:, None, :]).sum(-1) + offset
+        self.note(moved - points.detach())
         turned = quaternion_multiply(F.normalize(quat, dim=-1), canonical.quats_wxyz)
         return replace(canonical, means=self.place.out_of(moved), quats_wxyz=turned)
 
@@ -89,7 +91,6 @@ class MotionBases(LearnedMotion):
         """Rotation matrices, offsets and quaternions [1 + J, 16] of rest and the bases, in units of the ball."""
         with torch.set_grad_enabled(self.is_trained and torch.is_grad_enabled()):
             quats, shifts = self.network(moment)
-            self.note(shifts)
             turns, places = quaternion_to_matrix(quats), self.network.places
             offsets = places + shifts - (turns @ places[:, :, None])[:, :, 0]
             return torch.cat([self.network.rest, torch.cat([turns.flatten(1), offsets, quats], dim=1)])

@@ -13,7 +13,7 @@ from scene.motion import MotionSetup
 from scene.scene_info import SceneInfo
 from utils.progress import warn
 
-DEFAULT_KIND = "deform_mlp"
+DEFAULT_KIND = "motion_bases"  # measured against deform_mlp: docs/benchmarks.md, dgd.*
 REACH_PERCENTILE = 90  # of the points' distances from their middle: the radius without stray points
 SYNTHETIC_READERS = ("blender",)  # scenes around the origin, of about the size of a unit ball
 
@@ -28,7 +28,7 @@ def motion_setup(info: SceneInfo, params: MotionParams, device: torch.device | s
 def resolved(info: SceneInfo, params: MotionParams) -> MotionParams:
     """The options with the kind of motion and of network that suits the data set."""
     moves = _num_times(info) > 1
-    kind = params.motion if params.motion != "auto" else (DEFAULT_KIND if moves else "static")
+    kind = params.motion if params.motion != "auto" else (_default_kind(params) if moves else "static")
     if kind == "static" and moves:
         warn(f"--motion static: the pictures of {_num_times(info)} moments are taken for one")
     if kind != "static" and not moves:
@@ -37,6 +37,11 @@ def resolved(info: SceneInfo, params: MotionParams) -> MotionParams:
     if params.is_blender and not synthetic:
         warn("--is_blender is for synthetic scenes; for recorded ones leave it out if the result is poor")
     return replace(params, motion=kind, is_blender=params.is_blender or synthetic)
+
+
+def _default_kind(params: MotionParams) -> str:
+    """The network of Deformable 3DGS where one of its own options is given."""
+    return "deform_mlp" if params.compat or params.is_blender or params.is_6dof else DEFAULT_KIND
 
 
 def _num_times(info: SceneInfo) -> int:

@@ -38,7 +38,7 @@ def changed(*words: str) -> dict[str, object]:
 def example_words(hint: object) -> tuple[list[str], object]:
     """Words for a value that is not the default of any flag, and that value."""
     examples = {"int": (["17"], 17), "float": (["0.125"], 0.125), "str": (["some/dir"], "some/dir"), "bool": ([], True)}
-    examples["tuple[int, ...]"] = (["5", "6"], (5, 6))
+    examples |= {"tuple[int, ...]": (["5", "6"], (5, 6)), "float | None": (["0.125"], 0.125)}
     return examples[str(hint)]
 
 

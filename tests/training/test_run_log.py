@@ -5,8 +5,11 @@ import json
 import pytest
 import torch
 
+from arguments import MotionParams
 from scene.gaussian_model import GaussianModel
-from training.run_log import METRICS_NAME, LossWatch, RunLog, describe_non_finite
+from scene.motion import MotionSetup, make_motion
+from training.run_log import METRICS_NAME, LossWatch, RunLog, describe_non_finite, require_finite_motion
+from utils.errors import UserError
 
 
 def make_model() -> GaussianModel:
@@ -81,3 +84,13 @@ def test_a_loss_that_stays_high_is_reported_once(capsys):
     for i in range(900, 3000):
         watch.record(i, torch.tensor(0.1), model)
     assert capsys.readouterr().err.count("being lost") == 1
+
+
+def test_a_lost_motion_stops_the_training():
+    motion = make_motion("motion_bases", MotionSetup(MotionParams(num_bases=2)))
+    model = make_model().with_motion(motion)
+    require_finite_motion(model, 5)
+    with torch.no_grad():
+        motion.network.head.bias[0] = float("nan")
+    with pytest.raises(UserError, match="at iteration 5.*--lambda_offset"):
+        require_finite_motion(model, 5)

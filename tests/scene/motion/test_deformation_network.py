@@ -89,3 +89,10 @@ def test_another_file_is_refused_in_one_line(change):
     with pytest.raises(UserError, match="deformation network") as error:
         network_of(state, "deform.pth")
     assert "\n" not in str(error.value)
+
+
+def test_what_is_no_number_moves_nothing_and_spoils_nothing():
+    network = network_of(published_state(False, False), "deform.pth")
+    lost = torch.tensor([[0.1, 0.2, 0.3], [float("inf"), 0.0, 0.0]])
+    offsets = network(lost, torch.tensor(0.5)).without_overflow()
+    assert bool(offsets.shift[0].any()) and not bool(offsets.shift[1].any())

@@ -41,9 +41,10 @@ __device__ __forceinline__ void start_from(Sums<T>& sums, const float* bias) {
     }
 }
 
-// What is not a number stays so.
+// What is not a number stays so; what is too large becomes the largest number, which later layers can still subtract.
 __device__ __forceinline__ __half2 rectified(float a, float b) {
-    return __hmax2_nan(__floats2half2_rn(a, b), __floats2half2_rn(0, 0));
+    const __half2 largest = __floats2half2_rn(65504, 65504);
+    return __hmin2_nan(__hmax2_nan(__floats2half2_rn(a, b), __floats2half2_rn(0, 0)), largest);
 }
 
 // The highest bit is the first number's: 1 where it is positive.
