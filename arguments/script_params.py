@@ -69,7 +69,7 @@ class FollowParams:
     thetas: tuple[float, ...] = ()
     """Cosine from which a Gaussian is chosen, for each object or one for all; left out = automatic."""
     ref_frame: int = 0
-    """Number of the training view that --points are in, sorted by name."""
+    """Number of the training view that --points are in, in the order of the data set."""
     frame: int | None = None
     """Number of frames; left out = as many as there are training views."""
     novel_views: int = -1

@@ -127,7 +127,7 @@ def make(options: SceneOptions) -> None:
     write_scene(options)
     write_json(options.out / MARKER, record(options, complete=True))
     say(f"done in {time.monotonic() - start:.1f} s")
-    if options.kind.startswith("static"):
+    if options.kind != "rig":
         say(f"next: python train.py -s {options.out} -m output/run --eval -f classical")
 
 
