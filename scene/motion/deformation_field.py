@@ -36,7 +36,7 @@ class DeformationField(LearnedMotion):
 
     kind = "deform_mlp"
     weights_name = "deform.pth"
-    usual_lambda = 0.03  # without it, some scenes are lost: everything flies out of sight
+    usual_lambda = 0.03  # without it, some scenes were lost (docs/motion.md)
     network: DeformationNetwork
 
     def __init__(self, network: DeformationNetwork, setup: MotionSetup) -> None:
