@@ -57,17 +57,21 @@ class DeformationField(LearnedMotion):
     def offsets(self, model: GaussianModel, time: float | Tensor) -> Offsets:
         """What the network says about a model's Gaussians; evaluated once as long as neither they nor time change."""
         learns = self.is_trained and torch.is_grad_enabled()
-        if self._latest is None or isinstance(time, Tensor) or not _same(self._latest[0], _key(model, time, learns)):
-            with torch.set_grad_enabled(learns):
-                offsets = self._evaluate(model.means.detach(), time)
-            self._latest = (_key(model, time, learns), offsets)
-            self.note(offsets.shift)
+        if isinstance(time, Tensor):  # whose value is not known here
+            return self._evaluate(model, time, learns)
+        key = (model.means, model.means._version, time, learns)
+        if self._latest is None or not _same(self._latest[0], key):
+            self._latest = (key, self._evaluate(model, time, learns))
         return self._latest[1]
 
-    def _evaluate(self, means: Tensor, time: float | Tensor) -> Offsets:
+    def _evaluate(self, model: GaussianModel, time: float | Tensor, learns: bool) -> Offsets:
+        means = model.means.detach()
         moment = torch.as_tensor(time, dtype=means.dtype, device=means.device)
         run = self.network.plainly if self.params.compat_speed else self.network
-        return run(self.place.into(means), moment).without_overflow()
+        with torch.set_grad_enabled(learns):
+            offsets = run(self.place.into(means), moment).without_overflow()
+        self.note(offsets.shift)
+        return offsets
 
     def _moved(self, canonical: ndraster.Gaussians, offsets: Offsets) -> ndraster.Gaussians:
         quats = canonical.quats_wxyz + offsets.rotation
@@ -96,10 +100,6 @@ class DeformationField(LearnedMotion):
             return time
         between = 1 / max(views_left if p.compat_ast else self.setup.num_times, 1)
         return time + random.gauss(0, 1) * between * sigma
-
-
-def _key(model: GaussianModel, time: float | Tensor, learns: bool) -> tuple:
-    return model.means, model.means._version, time, learns
 
 
 def _same(one: tuple, other: tuple) -> bool:
