@@ -39,7 +39,7 @@ from gaussian_renderer.mask_lifting import Decode, ViewPrompt, lift_prompt
 from gaussian_renderer.moments import Moments
 from gaussian_renderer.prompting import WEIGHT_VIEWS, check_prompt, pointed_prompt, seen_cloud, surface_of
 from gaussian_renderer.selection_folder import SelectionFolder
-from gaussian_renderer.tracks import distinct_times
+from gaussian_renderer.time_paths import distinct_times
 from gaussian_renderer.trained import TrainedScene, open_trained
 from scene.cameras import Camera
 from scene.clusters import SIMILAR, cluster

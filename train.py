@@ -38,7 +38,7 @@ from scene.datasets import read_scene
 from scene.initialization import InitOptions, from_ply, initial_model
 from scene.motion import Motion, make_motion
 from scene.motion.files import motion_beside
-from scene.motion.setup import motion_setup, resolved
+from scene.motion.setup import motion_kind, motion_setup, resolved
 from scene.scene import SIZE_OF_TEACHER, read_options
 from training import state
 from training.distillation import Distiller, DistillPlan, image_sizes
@@ -86,8 +86,7 @@ def read_command_line(args: Sequence[str] | None) -> tuple[RunOptions, SceneInfo
     model, *_, motion, train = groups
     check_source(model)
     info = read_scene(model.source_path, read_options(model))
-    motion = resolved(info, motion)
-    if motion.motion != "static" and not train.resume:
+    if motion_kind(info, motion) != "static" and not train.resume:
         groups = parse_moving(args, bool(groups[GROUPS.index(SemanticParams)].foundation_model), motion.compat)
     model, *others, _, train = groups
     options = RunOptions(resolve_paths(model), *others, resolved(info, groups[-2]), train)

@@ -12,7 +12,7 @@ from gaussian_renderer import RenderSettings, render
 from gaussian_renderer.blend_weights import blend_weights
 from gaussian_renderer.feature_basis import evenly_spread
 from gaussian_renderer.mask_lifting import ViewPrompt, lift_masks
-from gaussian_renderer.tracks import distinct_times
+from gaussian_renderer.time_paths import distinct_times
 from scene.cameras import Camera
 from scene.gaussian_model import GaussianModel
 from scene.prompts import Box, Prompt, Surface, box_prompt, box_regions, check_point, click_prompt

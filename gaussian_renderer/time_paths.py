@@ -76,9 +76,14 @@ def at_time(path: Iterable[Camera], time: float) -> Iterator[Camera]:
         yield replace(camera, time=time)
 
 
+def distinct_times(cameras: Sequence[Camera]) -> list[float]:
+    """The moments of photographs, rising."""
+    return sorted({camera.time for camera in cameras})
+
+
 def is_moving(cameras: Sequence[Camera]) -> bool:
     """Whether photographs were taken at more than one moment."""
-    return len({camera.time for camera in cameras}) > 1
+    return len(distinct_times(cameras)) > 1
 
 
 def standing(view: Camera, num_views: int) -> Iterator[Camera]:

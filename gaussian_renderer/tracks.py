@@ -13,7 +13,6 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from gaussian_renderer.anchors import local_points, world_points
-from scene.cameras import Camera
 from scene.gaussian_model import GaussianModel
 from utils.errors import UserError
 from utils.files import atomic_path
@@ -77,11 +76,6 @@ class TrueTracks:
         _check_shape(path, arrays, "visible", (*moments, *count))
         arrays["labels"] = arrays["labels"].astype(np.int64)
         return cls(**{name: torch.from_numpy(value) for name, value in arrays.items()})
-
-
-def distinct_times(cameras: Sequence[Camera]) -> list[float]:
-    """The moments of photographs, rising."""
-    return sorted({camera.time for camera in cameras})
 
 
 def sampled(chosen: Tensor, weight: Tensor, limit: int) -> Tensor:

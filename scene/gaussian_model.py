@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from scene.formats import SplatArrays
-from scene.motion import Motion
+from scene.motion import CODE_NAME, Motion
 from scene.motion.static import StaticMotion
 
 PARAMETER_NAMES = ("xyz", "f_dc", "f_rest", "opacity", "scaling", "rotation")
 """Parameters every model has, named as in the optimizer groups of 3DGS checkpoints."""
-FEATURE_NAME, CODE_NAME = "semantic_feature", "motion_code"
+FEATURE_NAME = "semantic_feature"
 
 _TRAILING_SHAPES = {"xyz": (3,), "f_dc": (1, 3), "opacity": (1,), "scaling": (3,), "rotation": (4,)}
 _MAX_DEGREE = 3

@@ -14,7 +14,7 @@ import torch
 from scene.cameras import Camera, camera_record
 from scene.datasets import ReadOptions, read_scene
 from scene.image_store import ImageStore
-from scene.scene_info import CameraInfo, DatasetError, SceneInfo
+from scene.scene_info import CameraInfo, DatasetError, SceneInfo, ball_of
 from utils.files import read_json, write_json
 from utils.progress import say, warn
 
@@ -147,8 +147,7 @@ def scene_extent(info: SceneInfo) -> float:
             return extent
         warn(f"{info.root}: all cameras stand in one place and there are no points; scene extent set to 1")
         return 1.0
-    middle = np.median(points, axis=0)
-    radius = float(np.percentile(np.linalg.norm(points - middle, axis=1), 90))
+    _, radius = ball_of(points)
     if info.is_dynamic and info.points is not None and radius > 0:
         return max(extent, EXTENT_MARGIN * radius)
     if extent > _SMALLEST_SPREAD * radius and extent > 0:

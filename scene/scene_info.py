@@ -9,6 +9,8 @@ import numpy as np
 
 from utils.errors import UserError
 
+REACH_PERCENTILE = 90  # of the distances of points from their middle
+
 
 class DatasetError(UserError):
     """A data set that cannot be read: the message says what was seen, what was expected and what to do."""
@@ -55,6 +57,12 @@ class PointCloud:
 
     def __len__(self) -> int:
         return len(self.positions)
+
+
+def ball_of(positions: np.ndarray) -> tuple[np.ndarray, float]:
+    """Median [3] of points [P, 3] and the distance from it that most of them keep, without the stray ones."""
+    middle = np.median(positions, axis=0)
+    return middle, float(np.percentile(np.linalg.norm(positions - middle, axis=1), REACH_PERCENTILE))
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from scene.gaussian_model import GaussianModel
 
 MOTIONS = Registry("motion")
+CODE_NAME = "motion_code"
+"""Of the model's parameter that holds what a motion keeps about each Gaussian."""
 
 
 @dataclass(frozen=True)

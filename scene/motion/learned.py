@@ -41,6 +41,12 @@ class LearnedMotion(Motion):
         return f"{still}learns until step {min(p.stop_MLP - 1, iterations)}"
 
     @property
+    def offset_weight(self) -> float:
+        """Weight of the regulariser."""
+        given = self.params.lambda_offset
+        return self.usual_lambda if given is None else given
+
+    @property
     def is_active(self) -> bool:
         """Whether the warm-up is over."""
         return self.iteration >= self.params.warm_up
@@ -66,11 +72,9 @@ class LearnedMotion(Motion):
 
     def losses(self) -> dict[str, Tensor]:
         """See `Motion`."""
-        given = self.params.lambda_offset
-        weight = self.usual_lambda if given is None else given
-        if not weight or not self.is_trained or self._shifts is None:
+        if not self.offset_weight or not self.is_trained or self._shifts is None:
             return {}
-        return {"offset": weight * self._shifts.norm(dim=-1).mean()}
+        return {"offset": self.offset_weight * self._shifts.norm(dim=-1).mean()}
 
     def parameter_groups(self) -> list[dict[str, object]]:
         """See `Motion`."""

@@ -18,14 +18,13 @@ import torch.nn.functional as F
 from ndraster.deform_mlp import frequency_code
 from torch import Tensor, nn
 
-from scene.motion import MOTIONS, MotionSetup
+from scene.motion import CODE_NAME, MOTIONS, MotionSetup
 from scene.motion.learned import LearnedMotion
 from utils.transforms import quaternion_multiply, quaternion_to_matrix
 
 if TYPE_CHECKING:
     from scene.gaussian_model import GaussianModel
 
-CODE_NAME = "motion_code"  # of the model's parameters
 WIDTH, DEPTH = 128, 4
 PLACE_FREQUENCIES, TIME_FREQUENCIES = 4, 6
 LOWEST_CODE = -8.0  # of a far basis: nearly no share, but not out of reach
@@ -83,7 +82,8 @@ class MotionBases(LearnedMotion):
         turn, offset, quat = blended[:, :9].unflatten(1, (3, 3)), blended[:, 9:12], blended[:, 12:]
         points = self.place.into(canonical.means)
         moved = (turn * points[:, None, :]).sum(-1) + offset
-        self.note(moved - points.detach())
+        if self.offset_weight:
+            self.note(moved - points.detach())
         turned = quaternion_multiply(F.normalize(quat, dim=-1), canonical.quats_wxyz)
         return replace(canonical, means=self.place.out_of(moved), quats_wxyz=turned)
 

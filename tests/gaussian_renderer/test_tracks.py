@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from gaussian_renderer.tracks import Tracks, TrueTracks, distinct_times, sampled, track_scores
+from gaussian_renderer.time_paths import distinct_times
+from gaussian_renderer.tracks import Tracks, TrueTracks, sampled, track_scores
 from tests.moving_blobs import moving_blobs, timed_ring
 from utils.errors import UserError
 
