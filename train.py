@@ -24,11 +24,13 @@ from arguments import (
     OptimizationParams,
     PipelineParams,
     SemanticParams,
+    TrackingParams,
     TrainParams,
     merge_saved,
     moving_preset,
     parse,
     resolve_paths,
+    tracking_preset,
 )
 from encoders import LEGACY_FOLDERS, FeatureMaps, open_features
 from encoders.label_maps import open_label_maps
@@ -55,7 +57,15 @@ from utils.script import run
 from utils.seeds import set_seed
 
 DESCRIPTION = "Train Gaussians on the images of a data set."
-GROUPS = (ModelParams, PipelineParams, OptimizationParams, SemanticParams, MotionParams, TrainParams)
+GROUPS = (
+    ModelParams,
+    PipelineParams,
+    OptimizationParams,
+    SemanticParams,
+    MotionParams,
+    TrainParams,
+    TrackingParams,
+)
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -81,16 +91,24 @@ def read_command_line(args: Sequence[str] | None) -> tuple[RunOptions, SceneInfo
     Whether something moves there decides on the defaults.
     """
     groups = parse(DESCRIPTION, *GROUPS, args=args)
-    if groups[-1].resume:
+    if groups[GROUPS.index(TrainParams)].resume:
         groups = merge_saved(DESCRIPTION, *GROUPS, args=args)
-    model, *_, motion, train = groups
-    check_source(model)
-    info = read_scene(model.source_path, read_options(model))
-    if motion_kind(info, motion) != "static" and not train.resume:
-        groups = parse_moving(args, bool(groups[GROUPS.index(SemanticParams)].foundation_model), motion.compat)
-    model, *others, _, train = groups
-    options = RunOptions(resolve_paths(model), *others, resolved(info, groups[-2]), train)
+    options = RunOptions(*groups)
+    check_source(options.model)
+    info = read_scene(options.model.source_path, read_options(options.model))
+    kind = motion_kind(info, options.motion)
+    if kind != "static" and not options.train.resume:
+        options = RunOptions(*parse_again(args, options, info, kind))
+    options = replace(options, model=resolve_paths(options.model), motion=resolved(info, options.motion))
     return with_labels_of_label3dgs(options), info
+
+
+def parse_again(args: Sequence[str] | None, first: RunOptions, info: SceneInfo, kind: str) -> tuple:
+    """The command line on top of the defaults of scenes that move in this way."""
+    if kind == "per_timestep":
+        preset = tracking_preset(first.tracking, len({camera.time for camera in info.train}))
+        return parse(DESCRIPTION, *GROUPS, args=args, preset=preset)
+    return parse_moving(args, bool(first.semantic.foundation_model), first.motion.compat)
 
 
 def parse_moving(args: Sequence[str] | None, distils: bool, compat: bool) -> tuple:
@@ -128,7 +146,7 @@ def build_trainer(options: RunOptions, info: SceneInfo, saved: dict | None) -> T
     scene, distiller = open_scene(options, info, device)
     width = distiller.width if distiller is not None else 0
     model = build_model(options, scene, width, device) if saved is None else restored_model(saved, width, device)
-    model = model.with_motion(build_motion(options, info, device))
+    model = model.with_motion(build_motion(options, scene, device))
     features = f", features {width} wide" if width else ""
     say(f"model: {model.num_gaussians} Gaussians, SH degree {model.max_sh_degree}{features}")
     say_schedule(options, model, distiller)
@@ -211,13 +229,13 @@ def build_model(options: RunOptions, scene: Scene, width: int, device: torch.dev
     return initial_model(scene.info, init, device)
 
 
-def build_motion(options: RunOptions, info: SceneInfo, device: torch.device) -> Motion:
+def build_motion(options: RunOptions, scene: Scene, device: torch.device) -> Motion:
     """How the Gaussians move: a new motion, or that of the model whose Gaussians --start_ply names."""
     if options.train.start_ply and options.motion.motion != "static":
         found = motion_beside(Path(options.train.start_ply), device)
         if found is not None:
             return found
-    setup = motion_setup(info, options.motion, device)
+    setup = motion_setup(scene.info, options.motion, device, options.tracking, scene.extent)
     return make_motion(setup.params.motion, setup)
 
 

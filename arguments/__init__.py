@@ -6,6 +6,8 @@ from arguments.motion_params import MotionParams
 from arguments.params import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from arguments.presets import MOVING_ITERATIONS, moving_preset
 from arguments.script_params import FollowParams, MetricsParams, RenderParams, SegmentParams, VideoParams
+from arguments.tracking_params import TrackingParams
+from arguments.tracking_preset import tracking_preset
 
 __all__ = [
     "MOVING_ITERATIONS",
@@ -19,6 +21,7 @@ __all__ = [
     "RenderParams",
     "SegmentParams",
     "SemanticParams",
+    "TrackingParams",
     "TrainParams",
     "VideoParams",
     "flag_names",
@@ -28,4 +31,5 @@ __all__ = [
     "parse",
     "resolve_paths",
     "save_config",
+    "tracking_preset",
 ]

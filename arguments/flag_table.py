@@ -9,14 +9,29 @@ import textwrap
 from typing import Any
 
 from arguments.cli import flag_names
+from arguments.convert_params import ConvertParams
+from arguments.edit_params import EditParams
 from arguments.motion_params import MotionParams
 from arguments.params import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from arguments.script_params import FollowParams, MetricsParams, RenderParams, SegmentParams, VideoParams
+from arguments.track_params import TrackParams
+from arguments.tracking_params import TrackingParams
 
 SCRIPT_GROUPS: dict[str, tuple[type, ...]] = {
-    "train.py": (ModelParams, PipelineParams, OptimizationParams, SemanticParams, MotionParams, TrainParams),
+    "train.py": (
+        ModelParams,
+        PipelineParams,
+        OptimizationParams,
+        SemanticParams,
+        MotionParams,
+        TrainParams,
+        TrackingParams,
+    ),
     "render.py": (ModelParams, PipelineParams, SemanticParams, MotionParams, RenderParams, FollowParams),
     "segment.py": (ModelParams, PipelineParams, SemanticParams, SegmentParams),
+    "track.py": (ModelParams, PipelineParams, TrackParams),
+    "edit.py": (EditParams,),
+    "convert.py": (ConvertParams,),
     "metrics.py": (MetricsParams,),
     "videos.py": (VideoParams,),
 }

@@ -12,8 +12,9 @@ from tyro.conf import arg
 class MotionParams:
     """How Gaussians move over time."""
 
-    motion: Literal["auto", "static", "deform_mlp", "motion_bases"] = "auto"
-    """motion_bases: blended rigid motions, the default where things move; deform_mlp: Deformable 3DGS's network."""
+    motion: Literal["auto", "static", "deform_mlp", "motion_bases", "per_timestep"] = "auto"
+    """motion_bases: blended rigid motions, the default where things move; deform_mlp: Deformable 3DGS's network;
+    per_timestep: poses from moment to moment (Dynamic 3D Gaussians), the default of its data sets."""
     is_blender: bool = False
     """deform_mlp of synthetic scenes: a small network of the time, no noise on it; chosen by itself for D-NeRF data."""
     is_6dof: bool = False

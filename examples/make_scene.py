@@ -16,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from examples import camera_paths  # noqa: E402
 from examples.procedural import moving_toys, still_life  # noqa: E402
+from examples.rig_videos import write_videos  # noqa: E402
+from examples.tumble import tumbling  # noqa: E402
 from examples.writers import write_blender, write_colmap, write_rig  # noqa: E402
 from utils.errors import UserError  # noqa: E402
 from utils.files import read_json, write_json  # noqa: E402
@@ -24,7 +26,11 @@ from utils.script import run  # noqa: E402
 
 MARKER = "procedural.json"  # what is in the folder, and whether it is complete
 RECIPE = 1  # raise it when equal options would give other pictures: old scenes are then not taken for the new ones
-OUR_FOLDERS = ("images", "sparse", "train", "test", "ims", "seg", "labels", "depth_gt", "object_masks", "features")
+NEWER_OPTIONS = ("world", "newcomer", "videos")  # not in the marker when unused: older scenes stay what they are
+OUR_FOLDERS = (
+    *("images", "sparse", "train", "test", "ims", "seg", "videos"),
+    *("labels", "depth_gt", "object_masks", "features"),
+)
 Kind = Literal["static", "static_blender", "dynamic", "rig"]
 
 
@@ -48,6 +54,12 @@ class SceneOptions:
     """Rays per pixel side: 2 = 2x2 antialiasing."""
     jumping: bool = False
     """dynamic: the camera jumps over the upper hemisphere from picture to picture, as in D-NeRF's scenes."""
+    world: Literal["toys", "tumble"] = "toys"
+    """rig: toys, of which three move; tumble: falling, hopping, rolling and articulated things with much detail."""
+    newcomer: int = 0
+    """rig, tumble: time step at which a drum drops into the pictures for the first time; 0 = never."""
+    videos: bool = False
+    """rig: also write videos/cam_NN.mp4, 30 frames per second."""
     seed: int = 0
     """Moves the toys a little; equal seeds give equal files."""
     overwrite: bool = False
@@ -63,11 +75,21 @@ def check(options: SceneOptions) -> None:
             raise UserError(f"--{name} is {least[name]}; expected at least {limit}; use a larger number")
     if not 1 <= options.samples <= 8:
         raise UserError(f"--samples is {options.samples}; expected 1 to 8; 2 is a good choice")
+    if options.newcomer and (options.world != "tumble" or not 0 < options.newcomer < options.frames):
+        raise UserError(
+            f"--newcomer is {options.newcomer} with {options.frames} frames of --world {options.world}; expected a "
+            "time step from 1 to the last one of --world tumble; change one of them"
+        )
+    if options.videos and (options.size[0] % 2 or options.size[1] % 2):
+        size = f"{options.size[0]} {options.size[1]}"
+        raise UserError(f"--size is {size}; expected even numbers with --videos; change one of them")
 
 
 def record(options: SceneOptions, complete: bool) -> dict:
     """What the marker file holds: the options that decide the content, and whether all of it is written."""
-    content = {key: value for key, value in asdict(options).items() if key not in ("out", "overwrite")}
+    content = asdict(options)
+    unused = {name for name in NEWER_OPTIONS if content[name] == getattr(SceneOptions, name)}
+    content = {key: value for key, value in content.items() if key not in unused | {"out", "overwrite"}}
     return content | {"size": list(options.size), "recipe": RECIPE, "complete": complete}
 
 
@@ -110,9 +132,18 @@ def write_scene(options: SceneOptions) -> None:
         test = camera_paths.moving_camera(between, size, turns=1.0, phase_deg=70.0)
         write_blender(options.out, moving_toys(options.seed), train, test, options.samples)
     else:
-        times = np.linspace(0, 1, options.frames)
-        world = moving_toys(options.seed, background=True)
-        write_rig(options.out, world, camera_paths.rig(options.cameras, size), times, options.samples)
+        write_rig_scene(options)
+
+
+def write_rig_scene(options: SceneOptions) -> None:
+    """Render and write a rig, with videos if wanted."""
+    world = moving_toys(options.seed, background=True)
+    if options.world == "tumble":
+        world = tumbling(options.frames, options.newcomer, options.seed)
+    cameras, times = camera_paths.rig(options.cameras, options.size), np.linspace(0, 1, options.frames)
+    grid = write_rig(options.out, world, cameras, times, options.samples)
+    if options.videos:
+        write_videos(options.out / "videos", grid)
 
 
 def make(options: SceneOptions) -> None:
@@ -127,8 +158,8 @@ def make(options: SceneOptions) -> None:
     write_scene(options)
     write_json(options.out / MARKER, record(options, complete=True))
     say(f"done in {time.monotonic() - start:.1f} s")
-    if options.kind != "rig":
-        say(f"next: python train.py -s {options.out} -m output/run --eval -f classical")
+    teacher = "" if options.kind == "rig" else " -f classical"
+    say(f"next: python train.py -s {options.out} -m output/run --eval{teacher}")
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from examples.textures import DISPLAY_GAMMA, Texture
 FAR = np.inf
 SHADOW_BIAS = 2e-3  # scene units; keeps a surface from shading itself
 FLAT_SHAPES = ("dome", "disc")  # cast no shadow
+ROOM = 1.01  # size of a bounding sphere, for rounding
 WARM = np.array([1.0, 0.95, 0.86], np.float32)  # colour of the lamp
 COOL = np.array([0.92, 0.97, 1.08], np.float32)  # colour of the light from all sides
 
@@ -220,15 +221,33 @@ def intersect(placed: Sequence[Placed], origin: np.ndarray, direction: np.ndarra
     normal = np.zeros_like(direction)
     for index, item in enumerate(placed):
         rotation = item.pose.rotation.astype(direction.dtype)
-        local_direction = direction @ rotation
-        local_origin = np.broadcast_to((origin - item.center.astype(direction.dtype)) @ rotation, direction.shape)
+        start = origin - item.center.astype(direction.dtype)
+        near = _near_rays(item.solid, start, direction, best)
+        start = start if start.ndim == 1 else start[near]
+        local_direction = direction[near] @ rotation
+        local_origin = np.broadcast_to(start @ rotation, local_direction.shape)
         half = np.asarray(item.solid.half, direction.dtype)
         distance, local_normal = SHAPES[item.solid.shape](local_origin, local_direction, half)
-        closer = distance < best
-        best[closer] = distance[closer]
-        solid[closer] = index
-        normal[closer] = local_normal[closer].astype(direction.dtype) @ rotation.T
+        closer = distance < best[near]
+        hit = near[closer]
+        best[hit] = distance[closer]
+        solid[hit] = index
+        normal[hit] = local_normal[closer].astype(direction.dtype) @ rotation.T
     return Hits(best, solid, _unit(normal))
+
+
+def _near_rays(solid: Solid, start: np.ndarray, direction: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """Indices of the rays that meet the solid's bounding sphere nearer than their best hit; the rest cannot hit it.
+
+    `start` [3] or [M, 3] is the rays' origin as seen from the solid's centre.
+    """
+    if solid.shape in FLAT_SHAPES:
+        return np.arange(len(direction))
+    radius = ROOM * float(np.linalg.norm(solid.half))
+    one = start.ndim == 1
+    ahead = -(direction @ start if one else _dot(start, direction))
+    apart2 = (start @ start if one else _dot(start, start)) - ahead**2
+    return np.flatnonzero((apart2 < radius**2) & (ahead > -radius) & (ahead - radius < best))
 
 
 def _ambient_left(placed: Sequence[Placed], points: np.ndarray, normals: np.ndarray, own: np.ndarray) -> np.ndarray:
@@ -295,16 +314,26 @@ def _light_points(world: World, count: int) -> np.ndarray:
     return np.asarray(world.light) + ring
 
 
-def ground_truth(world: World, view: View) -> tuple[np.ndarray, np.ndarray]:
-    """Labels [H, W] uint8 and camera depth [H, W] float32 under the pixel centres (float64 inside)."""
-    placed = place(world, view.time)
+def body_map(world: World, view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the body [H, W] (-1 = none) and camera depth [H, W] float32 under the pixel centres (float64 inside)."""
     direction = view.rays((0.5, 0.5))
-    hits = intersect(placed, view.center, direction)
-    body_labels = np.array([item.body.label for item in placed] + [0], np.uint8)
+    hits = intersect(place(world, view.time), view.center, direction)
+    owners = np.array([index for index, body in enumerate(world.bodies) for _ in body.solids] + [-1])
     forward = direction @ view.world_to_camera[2, :3]
     depth = np.where(hits.solid >= 0, np.where(hits.solid >= 0, hits.distance, 0) * forward, 0)
     size = (view.height, view.width)
-    return body_labels[hits.solid].reshape(size), depth.astype(np.float32).reshape(size)
+    return owners[hits.solid].reshape(size), depth.astype(np.float32).reshape(size)
+
+
+def ground_truth(world: World, view: View) -> tuple[np.ndarray, np.ndarray]:
+    """Labels [H, W] uint8 and camera depth [H, W] float32 under the pixel centres."""
+    bodies, depth = body_map(world, view)
+    return _labels(world)[bodies], depth
+
+
+def _labels(world: World) -> np.ndarray:
+    """Label of every body, uint8; the last entry is for no body."""
+    return np.array([body.label for body in world.bodies] + [0], np.uint8)
 
 
 def render(world: World, view: View, samples: int = 2) -> Frame:
@@ -327,13 +356,19 @@ def render(world: World, view: View, samples: int = 2) -> Frame:
 
 def body_points(world: World, view: View, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """World points [M, 3] and body labels [M] under `count` random pixels of `view`; misses are left out."""
-    labels, depth = ground_truth(world, view)
-    pixels = rng.integers(0, labels.size, count)
+    points, bodies = surface_points(world, view, count, rng)
+    return points, _labels(world)[bodies]
+
+
+def surface_points(world: World, view: View, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """World points [M, 3] and the indices of their bodies [M] under `count` random pixels; misses are left out."""
+    bodies, depth = body_map(world, view)
+    pixels = rng.integers(0, bodies.size, count)
     pixels = pixels[depth.reshape(-1)[pixels] > 0]
     direction = view.rays((0.5, 0.5))[pixels]
     forward = direction @ view.world_to_camera[2, :3]
     points = view.center + direction * (depth.reshape(-1)[pixels] / forward)[:, None]
-    return points, labels.reshape(-1)[pixels]
+    return points, bodies.reshape(-1)[pixels]
 
 
 def is_visible(world: World, view: View, points: np.ndarray, tolerance: float = 1e-3) -> np.ndarray:

@@ -171,6 +171,20 @@ def painted(base: str, inlay: str, half: float, seed: int = 7) -> Texture:
     return texture
 
 
+def speckled(base: Texture, colours: Sequence[str], frequency: float, seed: int = 20) -> Texture:
+    """Another texture with blotches in all colours at two sizes, so that hardly any place looks like the next."""
+    palette = [srgb(colour) for colour in colours]
+
+    def texture(points: np.ndarray) -> np.ndarray:
+        colour = base(points)
+        for index, tint in enumerate(palette):
+            blotch = fractal_noise(points * frequency * (1 + index % 2), 2, seed + 10 * index)
+            colour = mix(colour, tint, ramp(blotch, 0.60, 0.66))
+        return colour
+
+    return texture
+
+
 def plaza(radius: float, seed: int = 8) -> Texture:
     """Ground: rings of stone tiles inside `radius`, meadow outside, around z."""
     stone, sand, joint = srgb("#d9c7a3"), srgb("#b5714f"), srgb("#6f5b4b")

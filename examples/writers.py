@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from examples.colmap_model import sparse_cloud, write_model
-from examples.raytracer import Frame, View, World, body_points, is_visible, render
+from examples.raytracer import Frame, View, World, body_points, is_visible, render, surface_points
 from utils.files import atomic_path, write_json
 from utils.image_io import write_png
 from utils.progress import Progress
@@ -114,13 +114,20 @@ def _transforms(shots: Sequence[Shot], dynamic: bool) -> dict:
     return {"camera_angle_x": 2 * math.atan(view.width / (2 * view.focal_px)), "frames": frames}
 
 
-def write_rig(root: Path, world: World, cameras: Sequence[View], times: Sequence[float], samples: int) -> None:
-    """Synchronised cameras in the Dynamic 3D Gaussians layout (metres, y down, floor y = 0), every fifth held out."""
+def write_rig(
+    root: Path, world: World, cameras: Sequence[View], times: Sequence[float], samples: int
+) -> list[list[np.ndarray]]:
+    """Synchronised cameras in the Dynamic 3D Gaussians layout (metres, y down, floor y = 0), every fifth held out.
+
+    Returns:
+        The pictures [T][C], uint8 [H, W, 3].
+    """
     grid = [[_rig_shot(index, step, _at_time(view, time)) for index, view in enumerate(cameras)]
             for step, time in enumerate(times)]  # fmt: skip
     moving = [body.label for body in world.bodies if body.moves]
     shots = [shot for row in grid for shot in row]
-    for shot, frame in zip(shots, write_frames(root, world, shots, samples), strict=True):
+    frames = write_frames(root, world, shots, samples)
+    for shot, frame in zip(shots, frames, strict=True):
         write_png(root / "seg" / f"{shot.image.removeprefix('ims/').removesuffix('.jpg')}.png",
                   np.isin(frame.labels, moving).astype(np.uint8))  # fmt: skip
     for split in ("train", "test"):
@@ -128,6 +135,8 @@ def write_rig(root: Path, world: World, cameras: Sequence[View], times: Sequence
         write_json(root / f"{split}_meta.json", _rig_meta(grid, chosen))
     _write_arrays(root / "init_pt_cld.npz", data=_rig_cloud(world, grid[0], moving))
     write_tracks(root / "tracks_gt.npz", world, [[shot.view for shot in row] for row in grid], RIG_WORLD[:3, :3])
+    pictures = [frame.rgba[..., :3] for frame in frames]
+    return [pictures[start : start + len(cameras)] for start in range(0, len(pictures), len(cameras))]
 
 
 def _at_time(view: View, time: float) -> View:
@@ -191,13 +200,14 @@ def write_tracks(path: Path, world: World, rows: Sequence[Sequence[View]], turn:
 def _track_seeds(world: World, views: Iterable[View]) -> tuple[np.ndarray, np.ndarray]:
     """Body index [P] and body-frame position [P, 3] of points seen by some view; half of them on moving bodies."""
     rng = np.random.default_rng(0)
-    by_label = {body.label: index for index, body in enumerate(world.bodies) if body.label}
     index_parts, local_parts = [], []
     for view in views:
-        points, labels = body_points(world, view, 2 * NUM_TRACKS, rng)
-        for label, index in by_label.items():
-            pose = world.bodies[index].pose(view.time)
-            mine = points[labels == label]
+        points, owners = surface_points(world, view, 2 * NUM_TRACKS, rng)
+        for index, body in enumerate(world.bodies):
+            if not body.label:
+                continue
+            pose = body.pose(view.time)
+            mine = points[owners == index]
             index_parts.append(np.full(len(mine), index))
             local_parts.append(pose.to_local(mine))
     body_index, local = np.concatenate(index_parts), np.concatenate(local_parts)

@@ -49,7 +49,7 @@ class Tracks:
     @classmethod
     def load(cls, path: Path) -> Tracks:
         """Read `tracks.npz`."""
-        arrays = _read_arrays(path, ("times", "indices", "labels", "means", "quats_wxyz"))
+        arrays = read_arrays(path, ("times", "indices", "labels", "means", "quats_wxyz"))
         moments, count = arrays["times"].shape[:1], arrays["indices"].shape[:1]
         _check_shape(path, arrays, "means", (*moments, *count, 3))
         _check_shape(path, arrays, "quats_wxyz", (*moments, *count, 4))
@@ -68,7 +68,7 @@ class TrueTracks:
     @classmethod
     def load(cls, path: Path) -> TrueTracks:
         """Read `tracks_gt.npz`, as the procedural scenes have it; visible may be [T, C, P] of C cameras."""
-        arrays = _read_arrays(path, ("times", "points", "labels", "visible"))
+        arrays = read_arrays(path, ("times", "points", "labels", "visible"))
         visible = arrays["visible"].astype(bool)
         arrays["visible"] = visible.any(1) if visible.ndim == 3 else visible
         moments, count = arrays["times"].shape[:1], arrays["labels"].shape[:1]
@@ -136,7 +136,7 @@ def _common_times(found: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     return common, index[common]
 
 
-def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+def read_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Arrays of an npz file, without running anything in it."""
     try:
         with np.load(path, allow_pickle=False) as file:

@@ -15,6 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from scene.cameras import Camera
+from scene.datasets.foreground import read_foreground
 from scene.datasets.undistort import undistort
 from scene.scene_info import CameraInfo, DatasetError
 from utils.image_io import read_image, resize_uint8
@@ -35,6 +36,7 @@ class GroundTruth:
     image: Tensor  # [3, H, W] float 0..1, transparent pictures composited on the background
     alpha: Tensor | None  # [1, H, W] float 0..1 of transparent pictures
     weight: Tensor | None  # [1, H, W] float 0..1, 0 = ignore this pixel; None = all count
+    foreground: Tensor | None = None  # [1, H, W] float 0..1, share of what may move; None = not known
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +45,11 @@ class StoredImage:
 
     pixels: Tensor  # [3 | 4, H, W] uint8
     weight: Tensor | None  # [1, H, W] uint8
+    foreground: Tensor | None = None  # [1, H, W] uint8, 255 = may move
 
     @property
     def num_bytes(self) -> int:
-        return self.pixels.numel() + (0 if self.weight is None else self.weight.numel())
+        return sum(part.numel() for part in (self.pixels, self.weight, self.foreground) if part is not None)
 
 
 class ImageStore:
@@ -107,9 +110,11 @@ class ImageStore:
             background: [3] RGB 0..1 under transparent pixels; None = black.
         """
         stored = self.stored(camera)
-        pixels = stored.pixels.to(self.device, non_blocking=True)
-        weight = None if stored.weight is None else stored.weight.to(self.device, non_blocking=True)
-        return composite(pixels, weight, None if background is None else background.to(self.device))
+        pixels, weight, foreground = (
+            None if part is None else part.to(self.device, non_blocking=True)
+            for part in (stored.pixels, stored.weight, stored.foreground)
+        )
+        return composite(pixels, weight, None if background is None else background.to(self.device), foreground)
 
     def close(self) -> None:
         """Stops the background threads."""
@@ -139,8 +144,7 @@ class ImageStore:
             self._stored_bytes -= oldest.num_bytes
 
     def _load(self, camera: Camera) -> StoredImage:
-        pixels, weight = decode(camera)
-        return StoredImage(self._place(pixels), None if weight is None else self._place(weight))
+        return StoredImage(*(None if part is None else self._place(part) for part in decode(camera)))
 
     def _place(self, array: np.ndarray) -> Tensor:
         """[H, W, C] uint8 array as [C, H, W] tensor where bytes are kept, pinned if the GPU will fetch it."""
@@ -154,24 +158,27 @@ def composite(
     pixels: Tensor,  # [3 | 4, H, W] uint8
     weight: Tensor | None,  # [1, H, W] uint8
     background: Tensor | None,  # [3] under transparent pixels; None = black
+    foreground: Tensor | None = None,  # [1, H, W] uint8
 ) -> GroundTruth:
     """Bytes as the numbers that a render is compared with; all on one device."""
     pixels = pixels / 255
     weight = None if weight is None else weight / 255
+    foreground = None if foreground is None else foreground / 255
     if pixels.shape[0] == 3:
-        return GroundTruth(pixels, None, weight)
+        return GroundTruth(pixels, None, weight, foreground)
     color, alpha = pixels[:3], pixels[3:]
     image = color * alpha
     if background is not None:
         image = image + background[:, None, None] * (1 - alpha)
-    return GroundTruth(image, alpha, weight)
+    return GroundTruth(image, alpha, weight, foreground)
 
 
-def decode(camera: Camera) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels [H, W, 3 | 4] and weights [H, W, 1] (or None), uint8, undistorted, at the camera's size.
+def decode(camera: Camera) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Pixels [H, W, 3 | 4], weights and foreground [H, W, 1] (or None), uint8, undistorted, at the camera's size.
 
     Raises:
-        DatasetError: the camera has no photograph, or the file has changed its size since it was listed.
+        DatasetError: the camera has no photograph, the file has changed its size since it was listed, or the
+            foreground has another size.
         UserError: the file cannot be decoded.
     """
     info = camera.info
@@ -182,10 +189,13 @@ def decode(camera: Camera) -> tuple[np.ndarray, np.ndarray | None]:
         found = f"{pixels.shape[1]}x{pixels.shape[0]}"
         raise DatasetError(f"{info.image_path}: is {found}, was {info.width}x{info.height} when listed; start again")
     weight = None if info.mask_path is None else _read_mask(info)
+    foreground = None if info.foreground_path is None else read_foreground(info)
     if info.distortion:
         pixels, weight = _undistorted(pixels, weight, info)
-    pixels = resize_uint8(pixels, camera.width, camera.height)
-    return pixels, None if weight is None else _shrink(weight, camera.width, camera.height)[:, :, None]
+        foreground = None if foreground is None else undistort(foreground[:, :, None], info)[0][:, :, 0]
+    size = camera.width, camera.height
+    weight, foreground = (None if part is None else _shrink(part, *size)[:, :, None] for part in (weight, foreground))
+    return resize_uint8(pixels, *size), weight, foreground
 
 
 def estimated_bytes(camera: Camera) -> int:
@@ -198,7 +208,8 @@ def estimated_bytes(camera: Camera) -> int:
     except (OSError, ValueError, SyntaxError):
         channels = 3  # decoding will say what is wrong
     has_weight = camera.info.mask_path is not None or bool(camera.info.distortion)
-    return camera.width * camera.height * (channels + has_weight)
+    has_foreground = camera.info.foreground_path is not None
+    return camera.width * camera.height * (channels + has_weight + has_foreground)
 
 
 def choose_data_device(name: str, device: torch.device, num_bytes: int) -> torch.device:
@@ -252,7 +263,7 @@ def _undistorted(pixels: np.ndarray, weight: np.ndarray | None, info: CameraInfo
 
 
 def _shrink(weight: np.ndarray, width: int, height: int) -> np.ndarray:
-    """[H, W] weights at another size: the mean of the pixels that fall together."""
+    """[H, W] weights or shares at another size: the mean of the pixels that fall together."""
     if weight.shape == (height, width):
         return weight
     return np.array(Image.fromarray(weight).resize((width, height), Image.Resampling.BOX))

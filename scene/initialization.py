@@ -8,10 +8,11 @@ from pathlib import Path
 import ndraster
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from scene.formats import read_splats
 from scene.gaussian_model import FEATURE_NAME, GaussianModel
+from scene.motion import CODE_NAME
 from scene.scene_info import CameraInfo, PointCloud, SceneInfo
 from utils.errors import UserError
 from utils.progress import warn
@@ -64,7 +65,11 @@ def from_points(cloud: PointCloud, sh_degree: int, feature_dim: int, device: tor
         raise UserError("the point cloud is empty; expected at least one point, use --init random")
     positions = torch.from_numpy(np.ascontiguousarray(cloud.positions, np.float32)).to(device)
     coefficients = rgb_to_sh(torch.from_numpy(np.ascontiguousarray(cloud.colors, np.float32)).to(device))
-    return _from_tensors(positions, coefficients, sh_degree, feature_dim)
+    model = _from_tensors(positions, coefficients, sh_degree, feature_dim)
+    if cloud.foreground is not None:
+        share = torch.from_numpy(np.ascontiguousarray(cloud.foreground, np.float32)).to(device)
+        model.params[CODE_NAME] = nn.Parameter(torch.stack([share, torch.zeros_like(share)], dim=1))
+    return model
 
 
 def from_random(options: InitOptions, box: Box, device: torch.device | str) -> GaussianModel:

@@ -40,6 +40,10 @@ class CameraInfo:
     distortion: tuple[float, ...] = ()
     """OpenCV order: k1 k2 p1 p2 [k3 k4 k5 k6], or k1 k2 k3 k4 of the fisheye model; () = pinhole."""
     fisheye: bool = False
+    foreground_path: Path | None = None
+    """Picture of what may move: 0 = background, 1 or 255 = foreground, between = share."""
+    camera_id: int = -1
+    """Of a rig: the physical camera, the same at all moments; -1 = not known."""
 
     @property
     def center(self) -> np.ndarray:
@@ -54,6 +58,7 @@ class PointCloud:
 
     positions: np.ndarray  # [P, 3] float32, world units
     colors: np.ndarray  # [P, 3] float32, 0..1
+    foreground: np.ndarray | None = None  # [P] float32, 1 = belongs to what may move, 0 = background; None = not known
 
     def __len__(self) -> int:
         return len(self.positions)
@@ -78,6 +83,8 @@ class SceneInfo:
     warnings: tuple[str, ...] = ()
     random_box: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None
     """(low, high) corners for random initialisation where the format prescribes them; None = from the cameras."""
+    motion: str = ""
+    """Kind of motion that suits the format; empty = by whether something moves."""
     details: str = ""
     """What the reader decided by itself, in a few words, e.g. the rule that chose the test views."""
 

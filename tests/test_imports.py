@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "scene": BASE,
     "encoders": BASE,
     "gaussian_renderer": BASE | {"scene"},
+    "capture": BASE | {"scene"},
     "training": BASE | {"scene", "encoders", "gaussian_renderer"},
     "examples": BASE | {"scene", "encoders", "gaussian_renderer", "training"},
     "benchmarks": BASE | {"scene", "encoders", "gaussian_renderer", "training", "examples"},

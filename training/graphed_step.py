@@ -108,7 +108,8 @@ class GraphedSteps:
             self._phases.add(state.motion)
             return None
         stored = self._images.stored(camera)
-        kind = (camera.width, camera.height, stored.pixels.shape[0], stored.weight is None, background is None)
+        extras = (stored.weight is None, stored.foreground is None, background is None)
+        kind = (camera.width, camera.height, stored.pixels.shape[0], *extras)
         if kind not in self._graphs:
             if not self._is_worth_it(kind):
                 self._eager_kinds.add(kind)
@@ -150,7 +151,7 @@ class GraphedSteps:
         inputs = _Inputs.like(camera, background, stored, self._numbers.device)
 
         def work() -> Step:
-            truth = composite(inputs.pixels, inputs.weight, inputs.background)
+            truth = composite(inputs.pixels, inputs.weight, inputs.background, inputs.foreground)
             view = replace(camera, packed=inputs.numbers, time=inputs.time)
             step = self._work(view, inputs.background, truth, self._room.limit)
             torch.maximum(self._peak, step.instances, out=self._peak)
@@ -168,17 +169,21 @@ class _Inputs:
     background: Tensor | None  # [3]
     pixels: Tensor  # [3 | 4, H, W] uint8
     weight: Tensor | None  # [1, H, W] uint8
+    foreground: Tensor | None  # [1, H, W] uint8
 
     @classmethod
     def like(cls, camera: Camera, background: Tensor | None, stored: StoredImage, device: torch.device) -> _Inputs:
         """Inputs for views of this kind; `fill` comes before use."""
-        weight = None if stored.weight is None else torch.empty_like(stored.weight, device=device)
+        extras = {name: getattr(stored, name) for name in ("weight", "foreground")}
         return cls(
             numbers=torch.empty(16, device=device),
             time=torch.zeros((), device=device),
             background=None if background is None else torch.empty_like(background),
             pixels=torch.empty_like(stored.pixels, device=device),
-            weight=weight,
+            **{
+                name: None if value is None else torch.empty_like(value, device=device)
+                for name, value in extras.items()
+            },
         )
 
     def fill(self, numbers: Tensor, time: float, background: Tensor | None, stored: StoredImage) -> None:
@@ -190,6 +195,8 @@ class _Inputs:
             self.background.copy_(background)
         if self.weight is not None and stored.weight is not None:
             self.weight.copy_(stored.weight, non_blocking=True)
+        if self.foreground is not None and stored.foreground is not None:
+            self.foreground.copy_(stored.foreground, non_blocking=True)
 
 
 class _MemoryPool:

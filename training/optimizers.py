@@ -71,23 +71,23 @@ class SparseAdam(torch.optim.Optimizer):
         self.rates = DeviceRates()
 
     @torch.no_grad()
-    def step(self, radii_px: Tensor) -> None:
-        """One update of the rows whose `radii_px` [N] are positive. No host synchronisation, no indexing."""
+    def step(self, radii_px: Tensor | None = None) -> None:
+        """One update of the rows whose `radii_px` [N] are positive (None: of all). No synchronisation, no indexing."""
         if _runs_fused(self):
-            _fused_step(self, radii_px.int(), counts_steps=False)
+            _fused_step(self, None if radii_px is None else radii_px.int(), counts_steps=False)
             return
-        visible = radii_px > 0
+        visible = None if radii_px is None else radii_px > 0
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
                     self._update(parameter, group, visible)
 
-    def _update(self, parameter: nn.Parameter, group: dict, visible: Tensor) -> None:
+    def _update(self, parameter: nn.Parameter, group: dict, visible: Tensor | None) -> None:
         state = self.state[parameter]
         if not state:
             state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(parameter), torch.zeros_like(parameter)
         mean, square = state["exp_avg"], state["exp_avg_sq"]
-        rows = visible.to(parameter.dtype).view(-1, *[1] * (parameter.dim() - 1))
+        rows = 1.0 if visible is None else visible.to(parameter.dtype).view(-1, *[1] * (parameter.dim() - 1))
         beta1, beta2 = group["betas"]
         mean.lerp_(parameter.grad, (1.0 - beta1) * rows)
         square.lerp_(parameter.grad.square(), (1.0 - beta2) * rows)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from arguments import ModelParams, MotionParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
+from arguments import (
+    ModelParams,
+    MotionParams,
+    OptimizationParams,
+    PipelineParams,
+    SemanticParams,
+    TrackingParams,
+    TrainParams,
+)
 from utils.devices import choose_device, named_device
 from utils.errors import UserError
 from utils.progress import warn
@@ -28,6 +36,7 @@ class RunOptions:
     semantic: SemanticParams
     motion: MotionParams
     train: TrainParams
+    tracking: TrackingParams = TrackingParams()
 
 
 def check_source(model: ModelParams) -> None:
@@ -52,6 +61,8 @@ def check_options(options: RunOptions) -> None:
         _check_frozen(options)
     if options.model.resolution == 0 and not options.semantic.foundation_model:
         raise UserError("-r 0 is the size of a teacher's maps, but there is no teacher; expected -f TEACHER; add it")
+    if options.motion.motion == "per_timestep":
+        _check_tracking(options)
     choose_device(options.model.device)
     if options.model.data_device != "auto":
         named_device(options.model.data_device, "data_device")  # falls back to the CPU with a warning
@@ -72,6 +83,18 @@ def _check_frozen(options: RunOptions) -> None:
         raise UserError("--freeze_geometry and --semantic_geometry_grad exclude each other; leave one out")
     if options.optimization.optimizer_type != "default":
         raise UserError("--freeze_geometry knows no visible Gaussians; expected --optimizer_type default; leave it out")
+
+
+def _check_tracking(options: RunOptions) -> None:
+    """What --motion per_timestep needs."""
+    tracking, semantic = options.tracking, options.semantic
+    for name in ("first_iterations", "step_iterations", "num_neighbours"):
+        _check_at_least(1, name, getattr(tracking, name))
+    if semantic.foundation_model and semantic.distill != "lift" and not options.train.freeze_geometry:
+        raise UserError(
+            f"--distill {semantic.distill} with --motion per_timestep; expected --distill lift; or train features "
+            "afterwards, with --start_ply and --freeze_geometry"
+        )
 
 
 def _warn_without_effect(options: RunOptions) -> None:

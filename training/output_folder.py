@@ -77,7 +77,16 @@ def write_run_description(
     """
     folder = Path(options.model.model_path)
     fresh = replace(options.train, resume=False)  # how this run was started is no option for the next one
-    save_config(folder, options.model, options.pipeline, options.optimization, options.semantic, options.motion, fresh)
+    save_config(
+        folder,
+        options.model,
+        options.pipeline,
+        options.optimization,
+        options.semantic,
+        options.motion,
+        fresh,
+        options.tracking,
+    )
     write_json(folder / "cameras.json", scene.camera_records())
     if distiller is not None:
         distiller.write_description(folder)

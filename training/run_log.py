@@ -123,7 +123,9 @@ def describe_non_finite(model: GaussianModel) -> str:
 
 
 def _is_finite(motion: Motion) -> bool:
-    return all(bool(torch.isfinite(value).all()) for value in motion.state_dict().values())
+    return all(
+        bool(torch.isfinite(parameter).all()) for group in motion.parameter_groups() for parameter in group["params"]
+    )
 
 
 def _is_by(record: object, iteration: int) -> bool:

@@ -41,11 +41,18 @@ class CameraOrder:
 
     num_cameras: int
     remaining: list[int] = field(default_factory=list)
+    admitted: Sequence[int] | None = None  # indices that may be drawn; None = all
 
     def __post_init__(self) -> None:
         if self.num_cameras < 1:
             raise ValueError("no training cameras; expected at least one: check the data set and --eval")
         self._refill()
+
+    def admit(self, indices: Sequence[int] | None) -> None:
+        """From now on draw from these cameras only; None = from all."""
+        if indices != self.admitted:
+            self.admitted, self.remaining = indices, []
+            self._refill()
 
     def draw(self) -> int:
         """The next camera's index."""
@@ -60,7 +67,8 @@ class CameraOrder:
 
     def _refill(self) -> None:
         if not self.remaining:
-            self.remaining = random.sample(range(self.num_cameras), self.num_cameras)
+            chosen = range(self.num_cameras) if self.admitted is None else self.admitted
+            self.remaining = random.sample(chosen, len(chosen))
 
 
 @dataclass

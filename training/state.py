@@ -26,6 +26,7 @@ def collect(trainer: Trainer) -> dict[str, object]:
         "motion_optimizer": {} if motion_optimizer is None else motion_optimizer.state_dict(),
         "strategy": trainer.density.state_dict(),
         "camera_order": list(trainer.order.remaining),
+        "cameras_admitted": trainer.order.admitted,
         "decoder": None if trainer.distiller is None else trainer.distiller.state_dict(),
         "rng": rng_state(),
     }
@@ -43,6 +44,7 @@ def restore(trainer: Trainer, state: dict) -> None:
     strategy = state.get("strategy") or _legacy_strategy(state.get("legacy"))
     if strategy:
         trainer.density.load_state_dict(strategy)
+    trainer.order.admitted = state.get("cameras_admitted")
     _restore_order(trainer, state.get("camera_order"))
     if trainer.distiller is not None and state.get("decoder") is not None:
         trainer.distiller.load_state_dict(state["decoder"])
@@ -74,12 +76,13 @@ def _load_optimizer(optimizer: torch.optim.Optimizer, saved: dict | None) -> Non
 
 def _restore_motion(trainer: Trainer, state: dict) -> None:
     """The motion's values and its optimizer's moments; a checkpoint without any starts it anew."""
-    optimizer = trainer.motion_optimizer
-    if optimizer is None or not state.get("motion"):
+    if not state.get("motion"):
         return
     try:
         trainer.model.motion.load_state_dict(state["motion"])
-        _load_moments(optimizer, state["motion_optimizer"])
+        trainer.renew_motion_optimizer()
+        if trainer.motion_optimizer is not None:
+            _load_moments(trainer.motion_optimizer, state["motion_optimizer"])
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"checkpoint: another kind of motion ({reason}); expected the options of its run") from None

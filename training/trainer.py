@@ -30,10 +30,12 @@ from training.evaluation import describe_quality, evaluate, image_psnr, train_sa
 from training.graphed_step import GraphedSteps, ModelState, Step
 from training.interruption import StopRequest
 from training.lifting import lift_features, start_without_lift
-from training.losses import image_loss, l1_loss, weighted_sum
-from training.optimizers import build_optimizer, learning_rates, parameter_groups
+from training.losses import foreground_loss, image_loss, l1_loss, weighted_sum
+from training.moment_watch import MomentWatch
+from training.optimizers import DenseAdam, SparseAdam, build_optimizer, learning_rates, parameter_groups
 from training.options import RunOptions
 from training.output_folder import resume_command
+from training.parameter_surgery import zero_moments
 from training.run_log import LossWatch, RunLog, require_finite_motion
 from training.schedules import SH_DEGREE_INTERVAL, Background, CameraOrder, GrowingOrder, LearningRates
 from utils.progress import Progress, say
@@ -66,8 +68,9 @@ class Trainer:
         feature_rate = distiller.learning_rate if distiller is not None else 0.0
         rates = learning_rates(optimization, feature_rate, extent, options.motion.motion_code_lr)
         self.optimizer = build_optimizer(optimization.optimizer_type, parameter_groups(model.params, rates))
-        motion_groups = model.motion.parameter_groups()
-        self.motion_optimizer = build_optimizer("default", motion_groups) if motion_groups else None
+        self.motion_optimizer: DenseAdam | SparseAdam | None = None
+        self._motion_parameters: list[int] = []  # for which that was made
+        self.renew_motion_optimizer()
         self.rates = LearningRates({"xyz": _position_rate(optimization, extent)})
         self.motion_rates = LearningRates(model.motion.rates())
         plan = DensificationPlan.from_options(optimization, scene.extent, options.model.white_background)
@@ -76,9 +79,14 @@ class Trainer:
         self.order = self._camera_order()
         self.background = Background(options.model.white_background, optimization.random_background, model.device)
         self.settings = RenderSettings(backend=options.model.backend, antialiasing=options.pipeline.antialiasing)
-        self._weights = {"alpha": optimization.lambda_alpha, "features": options.semantic.loss_reduce}
+        self._weights = {
+            "alpha": optimization.lambda_alpha,
+            "features": options.semantic.loss_reduce,
+            "foreground": options.tracking.lambda_foreground,
+        }
         self._watch = LossWatch(1 if model.device.type == "cpu" or options.pipeline.debug else READ_LOSS_EVERY)
         self._log_every = max(1, min(MAX_LOG_INTERVAL, optimization.iterations // 50))
+        self.moments = MomentWatch(options.tracking.max_drop_db)
         self._graphs: GraphedSteps | None = None
         if self._may_use_graphs():
             self._graphs = GraphedSteps(self._work, self._count_pairs, scene.train, scene.images, model.device)
@@ -92,7 +100,7 @@ class Trainer:
         log = RunLog(self.model_path, self.iteration, self.options.train.tensorboard)
         with log, StopRequest() as stop, Progress(total, initial=self.iteration) as bar:
             while self.iteration < total:
-                self.iteration += 1
+                self.iteration = self.model.motion.following(self.iteration)
                 self._report(self._iterate(), bar, log)
                 self.density.update(self.model, self.optimizer, self.iteration)
                 self._checkpoint()
@@ -108,16 +116,34 @@ class Trainer:
     def _iterate(self) -> Step:
         iteration, model = self.iteration, self.model
         self.rates.apply(self.optimizer, iteration)
-        model.motion.on_iteration(iteration, model)
-        if self.motion_optimizer is not None:
-            self.motion_rates.apply(self.motion_optimizer, iteration)
+        self._prepare_motion()
         if iteration % SH_DEGREE_INTERVAL == 0:
             model.oneup_sh_degree()
+        self.order.admit(model.motion.admitted)
         camera = self._timed(self.scene.train[self.order.draw()])
         background = self.background.draw()
         step = self._graphed(camera, background) or self._eager(camera, background)
         self.scene.images.prefetch(self.scene.train[self.order.upcoming])
+        model.motion.observe(step.loss)
+        model.motion.after_iteration(iteration, model)
         return step
+
+    def _prepare_motion(self) -> None:
+        motion = self.model.motion
+        motion.on_iteration(self.iteration, self.model)
+        self.renew_motion_optimizer()
+        if self.motion_optimizer is not None:
+            self.motion_rates.apply(self.motion_optimizer, self.iteration)
+            for parameter in motion.restarted():
+                zero_moments(self.motion_optimizer, parameter)
+
+    def renew_motion_optimizer(self) -> None:
+        """Another optimizer where the motion has other parameters than it had."""
+        groups = self.model.motion.parameter_groups()
+        parameters = [id(parameter) for group in groups for parameter in group["params"]]
+        if parameters != self._motion_parameters:
+            self._motion_parameters = parameters
+            self.motion_optimizer = build_optimizer(self.model.motion.optimizer_type, groups) if groups else None
 
     def _camera_order(self) -> CameraOrder:
         """All views in turn; where things move, those of all times only after a while."""
@@ -159,7 +185,7 @@ class Trainer:
         watch: LossWatch | None = None,
     ) -> Step:
         """Render, losses, backward, statistics, optimizer step; waits for the device only where it must."""
-        output = self._render(camera, background, max_instances)
+        output = self._render(camera, background, max_instances, truth)
         loss = weighted_sum(self._losses(output, camera, truth), self._weights)
         loss.backward()
         if watch is not None:
@@ -184,8 +210,14 @@ class Trainer:
     def _distils(self, camera: Camera) -> bool:
         return self.distiller is not None and self.distiller.is_active(camera, self.iteration)
 
-    def _render(self, camera: Camera, background: Tensor | None, max_instances: int) -> RasterOutput:
+    def _render(
+        self, camera: Camera, background: Tensor | None, max_instances: int, truth: GroundTruth
+    ) -> RasterOutput:
         distiller, active = self.distiller, self._distils(camera)
+        labels = None if active or truth.foreground is None else self.model.motion.labels(self.model)
+        if labels is not None:
+            settings = replace(self.settings, semantic_geometry_grad=True, max_instances=max_instances)
+            return render(camera, self.model, background, settings=settings, features=labels)
         with_features = active and not distiller.samples(self.model, self.settings.backend)
         settings = replace(
             self.settings,
@@ -204,6 +236,9 @@ class Trainer:
             losses["alpha"] = l1_loss(output.alpha, truth.alpha, truth.weight)
         if self._distils(camera):
             losses["features"] = self._feature_loss(output, camera)
+        elif output.features is not None:
+            drawn = (output.features, output.alpha)
+            losses["foreground"] = foreground_loss(*drawn, truth.foreground, lambda_dssim, truth.weight, backend)
         return losses | self.model.motion.losses()
 
     def _feature_loss(self, output: RasterOutput, camera: Camera) -> Tensor:
@@ -227,11 +262,14 @@ class Trainer:
             fields |= memory_in_use(self.model.device)
         bar.update(iteration, **fields)
         is_tested = iteration in self.options.train.test_iterations
-        is_saved = iteration in self.options.train.save_iterations or iteration == last
+        is_due = self.model.motion.is_due(iteration)
+        is_saved = iteration in self.options.train.save_iterations or iteration == last or is_due
         if self.distiller is not None:
             is_shown = is_saved or (is_tested and self.distiller.is_measured)
             if self.distiller.plan.lifts_at(iteration, is_shown):
                 lift_features(self)
+        if is_due:
+            self.moments.report(self, log)
         if is_tested:
             self.evaluate(log)
         if is_saved:
@@ -245,7 +283,8 @@ class Trainer:
 
     def evaluate(self, log: RunLog) -> None:
         """Measure the test views and a few training views, say and log it."""
-        for split, cameras in (("test", self.scene.test), ("train_sample", train_sample(self.scene.train))):
+        for split, all_cameras in (("test", self.scene.test), ("train_sample", train_sample(self.scene.train))):
+            cameras = [camera for camera in all_cameras if self.model.motion.knows(camera.time)]
             figures = self._measure(cameras) if cameras else {}
             if figures:
                 log.write(self.iteration, split, **figures, views=len(cameras), count=self.model.num_gaussians)
@@ -254,11 +293,15 @@ class Trainer:
 
     def _measure(self, cameras: Sequence[Camera]) -> dict[str, float]:
         """Quality of the colours, and of labels where there are some."""
+        return self.quality(cameras) | self._agreement(cameras)
+
+    def quality(self, cameras: Sequence[Camera]) -> dict[str, float]:
+        """PSNR, SSIM and L1 of the colours."""
         background = self.background.fixed
         settings = replace(self.settings, with_features=False)
         draw = partial(self._draw, background=background, settings=settings)
         truth_of = partial(self.scene.images.get, background=background)
-        return evaluate(cameras, draw, truth_of, self.settings.backend) | self._agreement(cameras)
+        return evaluate(cameras, draw, truth_of, self.settings.backend)
 
     def _agreement(self, cameras: Sequence[Camera]) -> dict[str, float]:
         """Quality of what is distilled, as far as the teacher can tell."""
@@ -270,13 +313,16 @@ class Trainer:
     def save(self) -> None:
         """Write the point cloud (and its motion, and the decoder) of this iteration."""
         self._watch.read(self.model)
-        folder = saved_iteration_folder(self.model_path, self.iteration)
-        prefix = FEATURE_PREFIX if self.distiller is None else self.distiller.column_prefix
-        write_ply(folder / "point_cloud.ply", self.model.to_arrays(), prefix)
-        save_motion(motion_folder(self.model_path, self.iteration), self.model.motion)
+        grows = self.model.motion.grows
+        number = self.total if grows else self.iteration
+        ply = saved_iteration_folder(self.model_path, number) / "point_cloud.ply"
+        if not grows or self.iteration == self.total or not ply.exists():
+            prefix = FEATURE_PREFIX if self.distiller is None else self.distiller.column_prefix
+            write_ply(ply, self.model.to_arrays(), prefix)
+        save_motion(motion_folder(self.model_path, number), self.model.motion)
         decoder = None if self.distiller is None else self.distiller.exported_decoder()
         if decoder is not None:
-            decoder.save(decoder_path(self.model_path, self.iteration))
+            decoder.save(decoder_path(self.model_path, number))
 
     def _checkpoint(self) -> None:
         every = self.options.train.checkpoint_every

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,12 +39,12 @@ class Neu3dReader:
             )
         count = max(map(len, videos.values()))
         parts = [
-            _cameras(folder, name, pictures, row, count)
-            for (name, pictures), row in zip(videos.items(), rows, strict=True)
+            tuple(replace(camera, camera_id=index) for camera in _cameras(folder, name, pictures, row, count))
+            for index, ((name, pictures), row) in enumerate(zip(videos.items(), rows, strict=True))
         ]
         others = tuple(camera for part in parts[1:] for camera in part)
         train, test = split_parts(others, parts[0], options)
-        points, notes = find_points(folder), _length_notes(folder, videos, count)
+        points, notes = find_points(folder), length_notes(folder, videos)
         if points is None:
             notes.append(
                 f"{folder}: has no points3D.ply; starting at random points, which often fails for real scenes: "
@@ -123,7 +124,9 @@ def _cameras(folder: Path, name: str, pictures: list[Path], row: np.ndarray, cou
     return tuple(cameras)
 
 
-def _length_notes(folder: Path, videos: dict[str, list[Path]], count: int) -> list[str]:
+def length_notes(folder: Path, videos: dict[str, list[Path]]) -> list[str]:
+    """One line if some cameras have fewer pictures than others."""
+    count = max(map(len, videos.values()))
     short = [name for name, pictures in videos.items() if len(pictures) < count]
     if not short:
         return []

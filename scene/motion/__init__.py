@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ndraster
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from arguments import MotionParams
+from arguments import MotionParams, TrackingParams
 from utils.registry import Registry
 
 if TYPE_CHECKING:
@@ -32,9 +32,19 @@ class MotionSetup:
     """Of the scene, world units."""
     radius: float = 1.0
     """Of the scene, world units."""
-    num_times: int = 1
-    """Distinct moments among the training views."""
+    times: tuple[float, ...] = ()
+    """Moments 0..1 of the training views, in their order."""
+    has_masks: bool = False
+    """Whether every training view has a foreground mask, and the points are labelled."""
+    extent: float = 1.0
+    """Of the cameras, world units: scales the learning rates of positions."""
+    tracking: TrackingParams = TrackingParams()
     device: torch.device | str = "cpu"
+
+    @property
+    def num_times(self) -> int:
+        """Distinct moments among the training views."""
+        return max(len(set(self.times)), 1)
 
 
 class Motion(ABC):
@@ -49,6 +59,10 @@ class Motion(ABC):
     is_static = False
     code_width = 0
     """Width of the numbers that each Gaussian keeps for the motion, `model.params["motion_code"]`."""
+    optimizer_type = "default"
+    """Of the motion's own parameters, one of `training.optimizers`."""
+    grows = False
+    """Whether the moments of one result are saved one after the other, from `is_due` to `is_due`."""
 
     @classmethod
     @abstractmethod
@@ -85,6 +99,41 @@ class Motion(ABC):
         """Called once before each iteration (1-based)."""
         del iteration, model
 
+    @property
+    def admitted(self) -> Sequence[int] | None:
+        """Indices of the training views that may be drawn now; None = all."""
+        return None
+
+    def knows(self, time: float) -> bool:
+        """Whether there is something to be seen at this moment yet."""
+        del time
+        return True
+
+    def labels(self, model: GaussianModel) -> Tensor | None:
+        """Share [N, 1] of each Gaussian in the foreground, where masks of it are to be met; else None."""
+        del model
+
+    def restarted(self) -> list[nn.Parameter]:
+        """Parameters whose moments the optimizer is to forget before this iteration."""
+        return []
+
+    def observe(self, loss: Tensor) -> None:
+        """Take note of the loss of this iteration, a number on the device."""
+        del loss
+
+    def after_iteration(self, iteration: int, model: GaussianModel) -> None:
+        """Called once after each iteration, before anything is measured or saved."""
+        del iteration, model
+
+    def is_due(self, iteration: int) -> bool:
+        """Whether there is something new to save and to report after this iteration."""
+        del iteration
+        return False
+
+    def following(self, iteration: int) -> int:
+        """Number of the iteration that comes next."""
+        return iteration + 1
+
     def training_time(self, time: float, views_left: int) -> float:
         """The moment at which a training view is rendered, with `views_left` to come in this round."""
         del views_left
@@ -99,7 +148,11 @@ class Motion(ABC):
         del state
 
     def save(self, folder: Path) -> None:
-        """Write what `scene.motion.files.load_motion` reads; nothing where nothing moves."""
+        """Write what `load` reads; nothing where nothing moves."""
+        del folder
+
+    def load(self, folder: Path) -> None:
+        """Take over what `save` wrote."""
         del folder
 
 

@@ -9,15 +9,15 @@ from numbers import Real
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from arguments import MotionParams
 from scene.motion import MOTIONS, Motion, MotionSetup, make_motion
 from scene.motion.deformation_field import DeformationField
 from scene.motion.deformation_network import network_of
+from scene.motion.learned import read_state
 from scene.motion.static import StaticMotion
 from utils.errors import UserError
-from utils.files import load_torch, read_json, write_json
+from utils.files import read_json, write_json
 
 SETUP_NAME = "motion.json"  # what the weights alone do not say; absent in folders of other programs
 KEPT = ("compat_quat", "num_bases", "is_blender", "is_6dof")  # options that a finished motion depends on
@@ -59,7 +59,7 @@ def load_motion(model_path: str | Path, iteration: int, device: torch.device | s
     if not (folder / DeformationField.weights_name).is_file():
         raise UserError(f"{folder}: no deform.pth; expected the motion of iteration {iteration}; take another one")
     path = folder / DeformationField.weights_name
-    state = _tensors(path)
+    state = read_state(path)
     return DeformationField(network_of(state, str(path)), MotionSetup(MotionParams(compat_quat=True), device=device))
 
 
@@ -72,13 +72,7 @@ def _load_own(folder: Path, device: torch.device | str) -> Motion:
     params = MotionParams(**{name: found[name] for name in KEPT})
     setup = MotionSetup(params, tuple(found["center"]), found["radius"], device=device)
     motion = make_motion(found["kind"], setup)
-    path = folder / motion.weights_name
-    try:
-        motion.load_state_dict(_tensors(path))
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        kind = found["kind"]
-        raise UserError(f"{path}: not the weights of {kind} ({reason}); expected what train.py wrote") from None
+    motion.load(folder)
     return motion
 
 
@@ -92,13 +86,3 @@ def _is_place(found: Mapping) -> bool:
 def _has_options(found: Mapping) -> bool:
     """Whether the options that a finished motion depends on are there, with values of the right kind."""
     return all(type(found.get(name)) is type(getattr(MotionParams(), name)) for name in KEPT)
-
-
-def _tensors(path: Path) -> dict[str, Tensor]:
-    """A state dictionary."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; expected the weights of a motion; train again")
-    state = load_torch(path)
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise UserError(f"{path}: holds no state dictionary; expected the weights of a motion; use another file")
-    return dict(state)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from scene.motion import Motion, MotionSetup
 from scene.motion.placement import Placement
-from utils.files import save_torch
+from utils.errors import UserError
+from utils.files import load_torch, save_torch
 from utils.schedules import exponential_rate
 
 if TYPE_CHECKING:
@@ -103,3 +104,24 @@ class LearnedMotion(Motion):
     def save(self, folder: Path) -> None:
         """See `Motion`."""
         save_torch(folder / self.weights_name, {name: value.cpu() for name, value in self.state_dict().items()})
+
+    def load(self, folder: Path) -> None:
+        """See `Motion`."""
+        path = folder / self.weights_name
+        try:
+            self.load_state_dict(read_state(path))
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(
+                f"{path}: not the weights of {self.kind} ({reason}); expected what train.py wrote"
+            ) from None
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """A state dictionary on disk."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; expected the weights of a motion; train again")
+    state = load_torch(path)
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UserError(f"{path}: holds no state dictionary; expected the weights of a motion; use another file")
+    return dict(state)

@@ -7,20 +7,33 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from arguments import MotionParams
+from arguments import MotionParams, TrackingParams
 from scene.initialization import camera_box
 from scene.motion import MotionSetup
 from scene.scene_info import SceneInfo, ball_of
 from utils.progress import warn
 
 DEFAULT_KIND = "motion_bases"  # measured against deform_mlp: docs/benchmarks.md, dgd.*
+_DEFAULT_TRACKING = TrackingParams()
 SYNTHETIC_READERS = ("blender",)  # scenes around the origin, of about the size of a unit ball
 
 
-def motion_setup(info: SceneInfo, params: MotionParams, device: torch.device | str) -> MotionSetup:
-    """What a motion of this data set is made from; the options are `resolved` already."""
+def motion_setup(
+    info: SceneInfo,
+    params: MotionParams,
+    device: torch.device | str,
+    tracking: TrackingParams = _DEFAULT_TRACKING,
+    extent: float = 1.0,
+) -> MotionSetup:
+    """What a motion of this data set is made from; the options are `resolved` already.
+
+    `extent` is the radius of the cameras, world units.
+    """
     center, radius = _ball(info, params)
-    return MotionSetup(params, center, radius, _num_times(info), device)
+    times = tuple(camera.time for camera in info.train)
+    labelled = info.points is not None and info.points.foreground is not None
+    has_masks = labelled and all(camera.foreground_path is not None for camera in info.train)
+    return MotionSetup(params, center, radius, times, has_masks, extent, tracking, device)
 
 
 def resolved(info: SceneInfo, params: MotionParams) -> MotionParams:
@@ -28,7 +41,7 @@ def resolved(info: SceneInfo, params: MotionParams) -> MotionParams:
     moves, kind = _num_times(info) > 1, motion_kind(info, params)
     if kind == "static" and moves:
         warn(f"--motion static: the pictures of {_num_times(info)} moments are taken for one")
-    if kind != "static" and not moves:
+    if kind not in ("static", info.motion) and not moves:
         warn(f"--motion {kind}: all pictures are of one moment, so nothing can be seen to move")
     synthetic = info.reader in SYNTHETIC_READERS
     if params.is_blender and not synthetic:
@@ -40,6 +53,8 @@ def motion_kind(info: SceneInfo, params: MotionParams) -> str:
     """The motion asked for, or that of the data: the network of Deformable 3DGS where one of its options is given."""
     if params.motion != "auto":
         return params.motion
+    if info.motion:
+        return info.motion
     if _num_times(info) == 1:
         return "static"
     return "deform_mlp" if params.compat or params.is_blender or params.is_6dof else DEFAULT_KIND

@@ -1,9 +1,12 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
-from examples.make_scene import SceneOptions, check, make
+from examples.make_scene import SceneOptions, check, make, record
+from scene.datasets import ReadOptions, read_scene
 
 
 def digest(folder: Path) -> dict[str, str]:
@@ -42,9 +45,43 @@ def test_folders_of_others_are_never_emptied(tmp_path):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"size": (8, 100)}, {"views": 1}, {"samples": 0}, {"kind": "rig", "cameras": 2}, {"kind": "rig", "frames": 1}],
+    [
+        {"size": (8, 100)},
+        {"views": 1},
+        {"samples": 0},
+        {"kind": "rig", "cameras": 2},
+        {"kind": "rig", "frames": 1},
+        {"kind": "rig", "newcomer": 2},
+        {"kind": "rig", "newcomer": 12, "world": "tumble"},
+        {"kind": "rig", "videos": True, "size": (33, 24)},
+    ],
 )
 def test_senseless_options_are_refused_in_one_line(tmp_path, wrong):
     with pytest.raises(ValueError) as error:
         check(SceneOptions(**({"kind": "static", "out": tmp_path} | wrong)))
     assert "expected" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_the_marker_of_older_scenes_still_fits(tmp_path):
+    content = record(SceneOptions("rig", tmp_path), complete=True)
+    assert not {"world", "newcomer", "videos"} & set(content)
+    content = record(SceneOptions("rig", tmp_path, world="tumble", newcomer=3), complete=True)
+    assert (content["world"], content["newcomer"]) == ("tumble", 3)
+
+
+def test_a_tumbling_rig_can_be_read_and_has_exact_tracks_and_videos(tmp_path):
+    root = tmp_path / "rig"
+    make(SceneOptions("rig", root, (48, 32), cameras=5, frames=4, samples=1, world="tumble", newcomer=2, videos=True))
+    info = read_scene(root, ReadOptions(eval=True))
+    assert (info.reader, info.num_times, len(info.train), len(info.test)) == ("panoptic", 4, 16, 4)
+    assert info.details == "5 cameras, masks" and not info.warnings
+    tracks = np.load(root / "tracks_gt.npz")
+    drum = tracks["labels"] == 9
+    assert drum.any() and not tracks["visible"][:2, :, drum].any() and tracks["visible"][2:, :, drum].any()
+    arrived = tracks["points"][2:, drum]
+    assert (arrived[..., 1] < 0.01).all() and np.abs(arrived).max() < 1.5, "y down, on the stage"
+    assert {4, 5, 6, 7, 8} <= set(tracks["labels"])
+    assert set(np.unique(info.points.foreground)) == {0, 1}
+    assert len(list((root / "videos").iterdir())) == 5
+    shown = np.isin(np.asarray(Image.open(root / "labels/0__000003.png")), (4, 5, 6, 7, 8, 9))
+    np.testing.assert_array_equal(np.asarray(Image.open(root / "seg/0/000003.png")), shown)

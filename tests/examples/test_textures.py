@@ -12,6 +12,7 @@ TEXTURES = {
     "marble": textures.marble("#f2f0ea", "#3f5266", 8.0),
     "bands": textures.bands(("#7b4fa3", "#e8c9f0"), 0.08),
     "painted": textures.painted("#3f66b0", "#b9d0f0", 0.3),
+    "speckled": textures.speckled(textures.marble("#f2f0ea", "#3f5266", 8.0), ("#c8553d", "#2f4858"), 12.0),
     "plaza": textures.plaza(0.25),
     "landscape": textures.landscape(0.5),
 }

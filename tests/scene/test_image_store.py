@@ -91,6 +91,55 @@ def test_distorted_picture_is_straightened_and_its_border_weighs_nothing(tmp_pat
     assert 0 < valid.mean() < 1
 
 
+@pytest.mark.parametrize(
+    ("values", "expected"), [((0, 1), (0, 1)), ((0, 255), (0, 1)), ((0, 51, 255), (0, 0.2, 1)), ((0,), (0,))]
+)
+def test_foreground_is_a_share_however_it_was_written(tmp_path, values, expected):
+    picture(tmp_path)
+    mask = np.resize(np.array(values, np.uint8), (HEIGHT, WIDTH))
+    Image.fromarray(mask).save(tmp_path / "f.png")
+    camera = camera_of(tmp_path, foreground_path=tmp_path / "f.png")
+    truth = ImageStore([camera], "cpu").get(camera, torch.ones(3))
+    assert truth.weight is None
+    np.testing.assert_allclose(truth.foreground.numpy(), np.resize(expected, (1, HEIGHT, WIDTH)), atol=1e-6)
+
+
+def test_foreground_of_one_bit_per_pixel_and_of_transparent_pictures(tmp_path):
+    picture(tmp_path, channels=4)
+    half = np.arange(WIDTH) < 6
+    Image.fromarray(np.tile(half, (HEIGHT, 1))).save(tmp_path / "f.png")
+    camera = camera_of(tmp_path, foreground_path=tmp_path / "f.png")
+    truth = ImageStore([camera], "cpu").get(camera)
+    np.testing.assert_array_equal(truth.foreground.numpy(), np.tile(half, (1, HEIGHT, 1)))
+    assert truth.alpha is not None
+
+
+def test_foreground_is_averaged_where_the_picture_is_shrunk(tmp_path):
+    picture(tmp_path)
+    Image.fromarray(np.tile(np.arange(WIDTH) < 5, (HEIGHT, 1))).save(tmp_path / "f.png")
+    camera = camera_of(tmp_path, foreground_path=tmp_path / "f.png").resized(4, 4)  # pixels are 3 wide
+    share = ImageStore([camera], "cpu").get(camera).foreground
+    np.testing.assert_allclose(share[0, 0].numpy(), [1, 2 / 3, 0, 0], atol=0.01)
+
+
+def test_foreground_is_straightened_with_the_picture(tmp_path):
+    pixels = picture(tmp_path)[:, :, 0] | 2
+    Image.fromarray(pixels).save(tmp_path / "f.png")
+    camera = camera_of(tmp_path, distortion=(0.5, 0.0, 0.0, 0.0), foreground_path=tmp_path / "f.png")
+    truth = ImageStore([camera], "cpu").get(camera)
+    straight, valid = undistort(pixels[:, :, None], camera.info)
+    np.testing.assert_array_equal((truth.foreground * 255).round().numpy()[0], straight[:, :, 0])
+    np.testing.assert_array_equal(truth.weight.numpy()[0], valid)
+
+
+def test_foreground_of_another_size_is_refused(tmp_path):
+    picture(tmp_path)
+    Image.fromarray(np.zeros((HEIGHT, 2 * WIDTH), np.uint8)).save(tmp_path / "f.png")
+    camera = camera_of(tmp_path, foreground_path=tmp_path / "f.png")
+    with pytest.raises(DatasetError, match="f.png: is 24x8; expected 12x8 as a.png"):
+        ImageStore([camera], "cpu").get(camera)
+
+
 def test_size_is_the_camera_s(tmp_path):
     picture(tmp_path)
     camera = camera_of(tmp_path, resolution=2)
@@ -175,6 +224,11 @@ def test_memory_estimate_is_what_is_stored(tmp_path):
         store.get(camera)
     assert store.total_bytes == store._stored_bytes == 2 * 4 * WIDTH * HEIGHT
     assert store.describe() == "images: 768 B as bytes on cpu"
+    Image.fromarray(np.zeros((HEIGHT, WIDTH), np.uint8)).save(tmp_path / "f.png")
+    camera = camera_of(tmp_path, "b.png", foreground_path=tmp_path / "f.png")
+    store = ImageStore([camera], "cpu")
+    store.get(camera)
+    assert store.total_bytes == store._stored_bytes == 4 * WIDTH * HEIGHT
 
 
 def test_data_device(capsys):

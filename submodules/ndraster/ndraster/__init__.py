@@ -9,9 +9,10 @@ from ndraster.backends import BackendError, available_backends, choose_backend
 from ndraster.deform_mlp import DeformWeights, deform_mlp, has_deform_mlp
 from ndraster.distill import can_sample, distill_loss, feature_distance, sample_features
 from ndraster.lift import FeatureLift, Lifted, lift
-from ndraster.neighbours import mean_neighbour_distance2
+from ndraster.neighbours import mean_neighbour_distance2, nearest_neighbours
 from ndraster.placement import CellGrid, read_bilinear
 from ndraster.rasterize import rasterize
+from ndraster.rigidity import Neighbourhood, rigidity_losses
 from ndraster.ssim import photometric_loss, ssim
 from ndraster.types import Gaussians, PinholeCamera, RasterOutput, Settings, ShapeError
 
@@ -23,6 +24,7 @@ __all__ = [
     "FeatureLift",
     "Gaussians",
     "Lifted",
+    "Neighbourhood",
     "PinholeCamera",
     "RasterOutput",
     "Settings",
@@ -40,8 +42,10 @@ __all__ = [
     "has_deform_mlp",
     "lift",
     "mean_neighbour_distance2",
+    "nearest_neighbours",
     "photometric_loss",
     "rasterize",
+    "rigidity_losses",
     "sample_features",
     "ssim",
 ]

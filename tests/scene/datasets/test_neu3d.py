@@ -47,6 +47,12 @@ def test_cameras_frames_and_times(tmp_path, folder):
     assert [camera.image_name.split("/")[0] for camera in info.train] == ["cam02"] * 11 + ["cam10"] * 11
     camera = info.train[0]
     assert (camera.fx, camera.fy, camera.cx, camera.cy) == (20.0, 20.0, WIDTH / 2, HEIGHT / 2)
+    assert {(c.image_name.split("/")[0], c.camera_id) for c in (*info.train, *info.test)} == {
+        ("cam00", 0),
+        ("cam02", 1),
+        ("cam10", 2),
+    }
+    assert info.motion == ""
     joined = read_scene(root)
     assert len(joined.train) == 33 and joined.test == ()
 

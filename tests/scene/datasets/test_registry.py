@@ -22,7 +22,9 @@ def test_unknown_folder_lists_what_each_reader_looked_for(tmp_path):
         "colmap: no folder sparse/",
         "blender: no transforms_train.json",
         "dtu: no cameras_sphere.npz",
+        "panoptic: no train_meta.json",
         "nerfies: no dataset.json",
+        "multipleview: no images.bin or images.txt in sparse_/",
         "neu3d: no poses_bounds.npy",
         "transforms: no transforms.json",
     ):

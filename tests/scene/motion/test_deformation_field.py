@@ -20,7 +20,7 @@ def moving_model(params: MotionParams = PARAMS, center=(0.0, 0.0, 0.0), radius: 
     """Six Gaussians that a network with random last layers moves."""
     torch.manual_seed(0)
     model = from_random(InitOptions(count=6), ((-1.0,) * 3, (1.0,) * 3), "cpu")
-    motion = make_motion("deform_mlp", MotionSetup(params, center, radius, num_times=50))
+    motion = make_motion("deform_mlp", MotionSetup(params, center, radius, times=tuple(range(50))))
     for head in motion.network.heads:
         torch.nn.init.normal_(head.weight, std=0.1)
         torch.nn.init.normal_(head.bias, std=0.1)

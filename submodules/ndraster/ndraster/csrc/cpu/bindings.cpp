@@ -11,4 +11,6 @@ TORCH_LIBRARY(ndraster_cpu, library) {
     library.def(NDR_SAMPLE_BACKWARD_SCHEMA, ndr::cpu::sample_backward);
     library.def(NDR_SSIM_FORWARD_SCHEMA, ndr::cpu::ssim_forward);
     library.def(NDR_SSIM_BACKWARD_SCHEMA, ndr::cpu::ssim_backward);
+    library.def(NDR_RIGIDITY_FORWARD_SCHEMA, ndr::cpu::rigidity_forward);
+    library.def(NDR_RIGIDITY_BACKWARD_SCHEMA, ndr::cpu::rigidity_backward);
 }

@@ -44,4 +44,13 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> sample_backward(
 std::tuple<Tensor, Tensor> ssim_forward(const Tensor& image, const Tensor& target, bool want_gradient);
 Tensor ssim_backward(const Tensor& image, const Tensor& target, const Tensor& partials, const Tensor& gradient);
 
+std::tuple<Tensor, Tensor> rigidity_forward(const Tensor& means, const Tensor& quats, const Tensor& previous_quats,
+                                            const Tensor& previous_offsets, const Tensor& indices, const Tensor& weights,
+                                            const Tensor& distances);
+
+std::tuple<Tensor, Tensor> rigidity_backward(const Tensor& kept, const Tensor& previous_quats, const Tensor& previous_offsets,
+                                             const Tensor& indices, const Tensor& weights, const Tensor& distances,
+                                             const Tensor& incoming_offsets, const Tensor& incoming_pairs,
+                                             const Tensor& gradient);
+
 }  // namespace ndr::cpu

@@ -38,6 +38,16 @@
 #define NDR_SSIM_BACKWARD_SCHEMA \
     "ssim_backward(Tensor image, Tensor target, Tensor partials, Tensor gradient) -> Tensor"
 
+// means [F,3], quats, previous_quats [F,4], previous_offsets [F,k,3]; indices [F,k] int32, weights, distances [F,k].
+// -> losses [3] (rigid, rot, iso), kept [F,8]: mean and turn of each row
+#define NDR_RIGIDITY_GRAPH "Tensor previous_quats, Tensor previous_offsets, Tensor indices, Tensor weights, Tensor distances"
+#define NDR_RIGIDITY_FORWARD_SCHEMA "rigidity_forward(Tensor means, Tensor quats, " NDR_RIGIDITY_GRAPH ") -> (Tensor, Tensor)"
+
+// incoming_offsets [F+1], incoming_pairs [F k] int32: the pairs that end in each row; gradient [3]. -> g_means, g_quats
+#define NDR_RIGIDITY_BACKWARD_SCHEMA                                                                          \
+    "rigidity_backward(Tensor kept, " NDR_RIGIDITY_GRAPH ", Tensor incoming_offsets, Tensor incoming_pairs, " \
+    "Tensor gradient) -> (Tensor, Tensor)"
+
 #define NDR_GEOMETRY "Tensor means, Tensor quats, Tensor scales, Tensor opacities"
 
 // Adds one view: sums [N,C] += sum over pixels of w t, weights [N] += sum of w, where t is the teacher's map [C,h,w]

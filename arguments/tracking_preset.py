@@ -1,0 +1,40 @@
+"""Defaults of scenes that are followed from moment to moment."""
+
+from __future__ import annotations
+
+from arguments.params import ModelParams, OptimizationParams, TrainParams
+from arguments.presets import Preset
+from arguments.tracking_params import TrackingParams
+
+FIRST_RESET = 0.3  # of the first moment's steps
+COMPAT = {
+    "settle_tolerance": 0.0,
+    "propagation": "velocity",
+    "color_mode": "free",
+    "fixed_background": False,
+    "track_lr_decay": 1.0,
+    "lambda_floor": 2.0,
+    "neighbour_falloff": 2000.0,
+    "cut_strain": 0.0,
+}
+
+
+def tracking_preset(tracking: TrackingParams, num_times: int) -> Preset:
+    """Defaults of a rig's scene with so many moments (Dynamic 3D Gaussians, Luiten et al. 2024)."""
+    compat, first = tracking.preset == "d3dg_compat", tracking.first_iterations
+    total = first + (num_times - 1) * tracking.step_iterations
+    return {
+        ModelParams: {"sh_degree": 0},
+        OptimizationParams: {
+            "iterations": total,
+            "position_lr_final": 0.00016 if compat else 0.0000016,
+            "position_lr_max_steps": first,
+            "opacity_lr": 0.05,
+            "scaling_lr": 0.001 if compat else 0.005,
+            "densify_from_iter": min(500, first // 20),
+            "densify_until_iter": first // 2 + 1,
+            "opacity_reset_interval": max(1, round(FIRST_RESET * first)),
+        },
+        TrackingParams: {"preset": tracking.preset, **(COMPAT if compat else {})},
+        TrainParams: {"test_iterations": (first, total), "save_iterations": (total,)},
+    }
