@@ -106,9 +106,16 @@ def read_command_line(args: Sequence[str] | None) -> tuple[RunOptions, SceneInfo
 def parse_again(args: Sequence[str] | None, first: RunOptions, info: SceneInfo, kind: str) -> tuple:
     """The command line on top of the defaults of scenes that move in this way."""
     if kind == "per_timestep":
-        preset = tracking_preset(first.tracking, len({camera.time for camera in info.train}))
-        return parse(DESCRIPTION, *GROUPS, args=args, preset=preset)
+        return parse_tracking(args, first.tracking, len({camera.time for camera in info.train}))
     return parse_moving(args, bool(first.semantic.foundation_model), first.motion.compat)
+
+
+def parse_tracking(args: Sequence[str] | None, tracking: TrackingParams, num_times: int) -> tuple:
+    """The command line on top of the defaults of rigs, which depend on the steps for each moment."""
+    for _ in range(2):
+        groups = parse(DESCRIPTION, *GROUPS, args=args, preset=tracking_preset(tracking, num_times))
+        tracking = groups[GROUPS.index(TrackingParams)]
+    return groups
 
 
 def parse_moving(args: Sequence[str] | None, distils: bool, compat: bool) -> tuple:

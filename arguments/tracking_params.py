@@ -14,7 +14,7 @@ class TrackingParams:
     """d3dg_compat: the constants and the behaviour of Dynamic 3D Gaussians as it was published."""
     first_iterations: int = 10_000
     """Steps for the first moment, which makes the Gaussians."""
-    step_iterations: int = 2000
+    step_iterations: int = 1000
     """Steps for every other moment, which moves them; fewer where --settle_tolerance is met."""
     settle_tolerance: float = 0.01
     """A moment is done when a hundred steps lower its loss by less than this share; 0 = all steps."""
@@ -24,6 +24,11 @@ class TrackingParams:
     """First guess of a moment: on at the same velocity (turns along a line, or on the sphere), or slower, or not."""
     damping: float = 0.7
     """Share of the velocity that --propagation damped keeps."""
+    parts: bool = True
+    """Find each moment's motion of whole things and of their parts together with that of single Gaussians
+    (with --fixed_background)."""
+    part_rotation_lr: float = 0.002
+    """Learning rate of the turns of parts, in rad."""
     color_mode: Literal["frozen", "soft", "free", "gain"] = "soft"
     """Colours after the first moment: fixed; held back; free; or one gain each for foreground and background."""
     fixed_background: bool = True
@@ -32,8 +37,10 @@ class TrackingParams:
     """Learning rate of positions after the first moment, times the extent of the scene."""
     track_rotation_lr: float = 0.001
     """Learning rate of rotations after the first moment."""
-    track_color_lr: float = 0.0025
-    """Learning rate of colours after the first moment."""
+    track_color_lr: float = 0.001
+    """Learning rate of colours after the first moment; higher ones repaint a thing instead of turning it."""
+    resting_color_lr: float = 0.0025
+    """The same of what does not move, on which shadows fall."""
     track_lr_decay: float = 0.1
     """Factor that the learning rates have reached at the end of each moment; 1 = none."""
     lambda_foreground: float = 3.0

@@ -8,10 +8,13 @@ from arguments.tracking_params import TrackingParams
 
 FIRST_RESET = 0.3  # of the first moment's steps
 COMPAT = {
+    "step_iterations": 2000,
     "settle_tolerance": 0.0,
     "propagation": "velocity",
     "color_mode": "free",
     "fixed_background": False,
+    "parts": False,
+    "track_color_lr": 0.0025,
     "track_lr_decay": 1.0,
     "lambda_floor": 2.0,
     "neighbour_falloff": 2000.0,

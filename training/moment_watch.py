@@ -34,7 +34,8 @@ class MomentWatch:
         self._check(psnr, step)
 
     def _check(self, psnr: float, step: int) -> None:
-        before, self._psnr = self._psnr, psnr
+        """The first moment is no measure for the others: there sizes, opacities and colours are fitted too."""
+        before, self._psnr = self._psnr, psnr if step else None
         if before is not None and self.max_drop_db and not psnr > before - self.max_drop_db:
             raise UserError(
                 f"moment {step + 1}: PSNR {psnr:.2f} dB after {before:.2f} dB at the one before; expected at most "

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from arguments import MotionParams
 from scene.motion import CODE_NAME, MOTIONS, Motion, MotionSetup
 from scene.motion.bonds import Bonds
+from scene.motion.parts import NUM_LEVELS, Parts, levels_of
 from scene.motion.propagation import propagate
 from scene.motion.settling import Settling
 from scene.motion.timeline import Timeline
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 TRACKS_NAME = "tracks"  # folder of the poses, below that of the saved iteration
 FOREGROUND, BIRTH = 0, 1  # columns of the motion code
 SAME_TIME = 1e-6
+COLORS = ("colors", "resting_colors", "gains")  # parameters that go on from moment to moment
+VISIBLE_CHANGE = 2 / 255  # of a colour; smaller ones are stored once they have added up
 
 
 @dataclass
@@ -47,20 +50,46 @@ class Pose:
 class Present:
     """What is trained of a moment after the first, and what it is compared with; its tensors stay where they are."""
 
-    def __init__(self, pose: Pose, foreground: Tensor, moving: Tensor, bonds: Bonds) -> None:
+    def __init__(self, pose: Pose, foreground: Tensor, moving: Tensor, bonds: Bonds, levels: list[Parts]) -> None:
         """`foreground` and `moving` are rising indices [F] and [M] into all N Gaussians."""
         self.pose, self.foreground, self.moving, self.bonds = pose, foreground, moving, bonds
+        self.levels = levels
+        self.group = torch.zeros(len(pose.means), dtype=torch.long, device=pose.means.device)
+        self.group[foreground] = 1
         self.means = nn.Parameter(pose.means[moving].clone())
         self.quats = nn.Parameter(pose.quats_wxyz[moving].clone())
+        self.resting = self._others(moving)
         self.colors = nn.Parameter(pose.colors[moving].clone())
-        self.gain = nn.Parameter(torch.ones(3, device=pose.means.device))  # of all colours that may change
+        self.resting_colors = nn.Parameter(pose.colors[self.resting].clone())
+        self.gains = nn.Parameter(torch.ones(2, 3, device=pose.means.device))  # of background and foreground
         self.earlier_quats = pose.quats_wxyz[foreground].clone()  # [F, 4] of the moment before
         self.earlier_offsets = bonds.offsets(pose.means[foreground])  # [F, k, 3]
-        self.earlier_colors = pose.colors[moving].clone()
+        self.earlier_colors = pose.colors.clone()
 
     @property
     def parameters(self) -> dict[str, nn.Parameter]:
-        return {"means": self.means, "quats": self.quats, "colors": self.colors, "gain": self.gain}
+        own = {"means": self.means, "quats": self.quats, "colors": self.colors, "gains": self.gains}
+        own["resting_colors"] = self.resting_colors
+        for number, level in enumerate(self.levels):
+            own |= {f"turns{number}": level.turns, f"shifts{number}": level.shifts}
+        return own
+
+    def _others(self, moving: Tensor) -> Tensor:
+        """Rising indices [N - M] of what does not move."""
+        mask = torch.ones(len(self.pose.means), dtype=torch.bool, device=moving.device)
+        return mask.index_fill_(0, moving, False).nonzero()[:, 0]
+
+    def all_colors(self) -> Tensor:
+        """RGB [N, 3], differentiable: shadows fall on what does not move, too."""
+        resting = self.pose.colors.index_copy(0, self.resting, self.resting_colors)
+        return self.everywhere(self.colors, resting)
+
+    def poses(self) -> tuple[Tensor, Tensor]:
+        """Means [N, 3] and unit quaternions [N, 4], differentiable."""
+        means, quats = self.means, F.normalize(self.quats, dim=-1)
+        for level in self.levels:
+            means, quats = level.moved(means, quats)
+        return self.everywhere(means, self.pose.means), self.everywhere(quats, self.pose.quats_wxyz)
 
     def everywhere(self, values: Tensor, first: Tensor) -> Tensor:
         """[N, ...] values: those [M, ...] of what moves, and else the `first` ones [N, ...]."""
@@ -85,8 +114,9 @@ class PerTimestep(Motion):
         self.present: Present | None = None  # of moments after the first
         self.trajectories: Trajectories | None = None  # of a finished motion
         self.settling = Settling(self.tracking.settle_tolerance)
-        self._drawn: tuple[Tensor, Tensor, Tensor] | None = None  # means, quaternions; colours of what moves; last `at`
+        self._drawn: tuple[Tensor, Tensor, Tensor] | None = None  # means, quaternions and colours of the last `at`
         self._num_saved = 0  # moments of this run that are on disk
+        self._stored_colors: Tensor | None = None  # [N, 3] of the background as it was stored last
 
     @classmethod
     def create(cls, setup: MotionSetup) -> PerTimestep:
@@ -155,19 +185,17 @@ class PerTimestep(Motion):
         present = self.present
         if present is None:
             return still
-        pose, colors = present.pose, self._colors(present)
-        means = present.everywhere(present.means, pose.means)
-        quats = present.everywhere(F.normalize(present.quats, dim=-1), pose.quats_wxyz)
+        (means, quats), colors = present.poses(), self._colors(present)
         self._drawn = means, quats, colors
-        moved = replace(still, means=means, quats_wxyz=quats)
-        return recolored(moved, present.everywhere(colors, pose.colors))
+        return recolored(replace(still, means=means, quats_wxyz=quats), colors)
 
     def _colors(self, present: Present) -> Tensor:
-        """RGB [M, 3] of what moves, at the moment that is trained."""
+        """RGB [N, 3] of the moment that is trained."""
         if self.tracking.color_mode in ("soft", "free"):
-            return present.colors
-        first = present.pose.colors[present.moving]
-        return first * present.gain if self.tracking.color_mode == "gain" else first
+            return present.all_colors()
+        if self.tracking.color_mode == "frozen":
+            return present.pose.colors
+        return present.pose.colors * present.gains[present.group]
 
     def _trajectories(self, model: GaussianModel) -> Trajectories:
         """The poses so far; of an untrained motion those of the Gaussians as they are."""
@@ -196,9 +224,11 @@ class PerTimestep(Motion):
         t = self.tracking
         rates = {"means": t.track_position_lr * self.setup.extent, "quats": t.track_rotation_lr}
         if t.color_mode in ("soft", "free"):
-            rates["colors"] = t.track_color_lr
+            rates |= {"colors": t.track_color_lr, "resting_colors": t.resting_color_lr}
         elif t.color_mode == "gain":
-            rates["gain"] = t.track_color_lr
+            rates["gains"] = t.track_color_lr
+        for number in range(NUM_LEVELS if t.parts else 0):
+            rates |= {f"turns{number}": t.part_rotation_lr, f"shifts{number}": rates["means"]}
         return rates
 
     def rates(self) -> dict[str, Callable[[int], float]]:
@@ -223,7 +253,7 @@ class PerTimestep(Motion):
     def restarted(self) -> list[nn.Parameter]:
         """See `Motion`."""
         begins = self.present is not None and self.timeline.begins(self.iteration)
-        return [self.present.means, self.present.quats] if begins else []
+        return [p for name, p in self.present.parameters.items() if name not in COLORS] if begins else []
 
     @torch.no_grad()
     def _begin_moment(self, model: GaussianModel) -> None:
@@ -235,6 +265,8 @@ class PerTimestep(Motion):
         means, quats = propagate(*poses, self.tracking.propagation, self.tracking.damping)
         self.present.means.copy_(means)
         self.present.quats.copy_(quats)
+        for level in self.present.levels:
+            level.restart(means)
         self._remember(now)
         self.settling.restart()
 
@@ -246,14 +278,15 @@ class PerTimestep(Motion):
     def _present_of(self, foreground: Tensor, moving: Tensor) -> Present:
         t, pose = self.tracking, self.history[0]
         bonds = Bonds.between(pose.means[foreground], t.num_neighbours, t.neighbour_falloff)
-        return Present(pose, foreground, moving, bonds)
+        has_parts = t.parts and t.fixed_background
+        return Present(pose, foreground, moving, bonds, levels_of(pose.means[foreground], bonds) if has_parts else [])
 
     def _remember(self, earlier: Pose) -> None:
         """What the moment that is trained is compared with; in place, as a captured iteration reads it there."""
         present, foreground = self.present, self.present.foreground
         present.earlier_quats.copy_(earlier.quats_wxyz[foreground])
         present.earlier_offsets.copy_(present.bonds.offsets(earlier.means[foreground]))
-        present.earlier_colors.copy_(earlier.colors[present.moving])
+        present.earlier_colors.copy_(earlier.colors)
 
     def losses(self) -> dict[str, Tensor]:
         """See `Motion`; of the last `at`."""
@@ -330,6 +363,7 @@ class PerTimestep(Motion):
             state |= {f"present.{name}": value.detach() for name, value in self.present.parameters.items()}
             state |= {"foreground": self.present.foreground, "moving": self.present.moving}
             state |= {"weights": self.present.bonds.hood.weights, "strained": self.present.bonds.strained}
+            state |= {f"centers{number}": level.centers for number, level in enumerate(self.present.levels)}
         return state
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
@@ -349,6 +383,8 @@ class PerTimestep(Motion):
             parameter.copy_(state[f"present.{name}"])
         self.present.bonds.hood.weights.copy_(state["weights"])
         self.present.bonds.strained.copy_(state["strained"])
+        for number, level in enumerate(self.present.levels):
+            level.centers.copy_(state[f"centers{number}"])
         self._remember(self.history[-1])
 
     def save(self, folder: Path) -> None:
@@ -360,7 +396,7 @@ class PerTimestep(Motion):
         store.truncate(min(store.num_steps, self._num_saved))
         for pose in self.history[store.num_steps :]:
             colors = None if self.tracking.color_mode == "frozen" else pose.colors
-            store.append(pose.means, pose.quats_wxyz, colors, self._moving_mask(len(pose.means)))
+            store.append(pose.means, pose.quats_wxyz, colors, self._changed(pose))
         self._num_saved = store.num_steps
 
     def _new_store(self, path: Path) -> TrackStore:
@@ -375,11 +411,15 @@ class PerTimestep(Motion):
             colors = None if poses.colors is None else poses.colors[index]
             store.append(poses.means[index], poses.quats_wxyz[index], colors, moving)
 
-    def _moving_mask(self, count: int) -> Tensor:
-        if self.present is None:
-            return torch.ones(count, dtype=torch.bool)
-        mask = torch.zeros(count, dtype=torch.bool, device=self.present.moving.device)
-        return mask.index_fill_(0, self.present.moving, True)
+    def _changed(self, pose: Pose) -> Tensor:
+        """[N] bool: what may have moved, and what has another colour than when it was last stored."""
+        if self._stored_colors is None:
+            self._stored_colors = pose.colors.clone()
+            return torch.ones(len(pose.means), dtype=torch.bool, device=pose.means.device)
+        changed = (pose.colors - self._stored_colors).abs().amax(1) > VISIBLE_CHANGE
+        changed[self.present.moving] = True
+        self._stored_colors[changed] = pose.colors[changed]
+        return changed
 
     def load(self, folder: Path) -> None:
         """See `Motion`."""
