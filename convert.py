@@ -1,9 +1,11 @@
-"""Makes data sets of recordings.
+"""Makes data sets of recordings, and brings results of Dynamic 3D Gaussians in and out.
 
     python convert.py --mode rig -s videos -o data/mine
     python convert.py --mode rig -s videos -o data/mine --baseline cam_00 cam_04 3.2 --plates empty_stage
     python convert.py --mode rig -s frames -o data/mine --calibration sparse/0
     python convert.py --mode rig --panoptic 161029_sports1 -o data/sports
+    python convert.py --mode import_d3dg -s params.npz --data data/basketball -o output/basketball
+    python convert.py --mode export_d3dg -m output/basketball -o params.npz
 
 docs/own_rig.md says what comes out, and what to do when something fails.
 """
@@ -11,34 +13,60 @@ docs/own_rig.md says what comes out, and what to do when something fails.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from arguments.cli import parse
 from arguments.convert_params import ConvertParams
 from capture.panoptic import panoptic_options
 from capture.rig import convert_rig
+from gaussian_renderer.clip_exchange import export_clip, import_clip
+from scene.formats.d3dg import read_params_npz
+from training.output_folder import set_aside_earlier_run
 from utils.errors import UserError
-from utils.progress import set_quiet
+from utils.progress import say, set_quiet
 from utils.script import run
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Convert what the command line says; `args` stands in for it."""
-    (options,) = parse("Make a data set of recordings.", ConvertParams, args=args)
+    (options,) = parse("Make a data set of recordings, or exchange tracked clips.", ConvertParams, args=args)
     set_quiet(options.quiet)
-    check(options)
-    convert_rig(panoptic_options(options) if options.panoptic else options)
+    if options.mode not in MODES:
+        raise UserError(f"no --mode; expected one of {', '.join(MODES)}; add --mode rig for recordings")
+    MODES[options.mode](options)
 
 
-def check(options: ConvertParams) -> None:
-    """Raise a `UserError` for options that say too little or contradict each other."""
-    if not options.mode:
-        raise UserError("no --mode; expected rig (synchronised cameras that stand still); add --mode rig")
+def from_recordings(options: ConvertParams) -> None:
+    """A data set of synchronised cameras that stand still."""
     if not options.output or bool(options.source_path) == bool(options.panoptic):
         raise UserError("expected --output and either --source_path or --panoptic; give them")
     if (options.masks == "folder") != bool(options.mask_folder):
         raise UserError("--mask_folder and --masks folder belong together; give both or neither")
     if options.resize is not None and min(options.resize) < 16:
         raise UserError(f"--resize is {options.resize}; expected a width and a height of 16 px or more; change it")
+    convert_rig(panoptic_options(options) if options.panoptic else options)
+
+
+def from_d3dg(options: ConvertParams) -> None:
+    """A model folder of the clip of another program."""
+    if not options.output or not options.source_path:
+        raise UserError("--mode import_d3dg makes a model of a clip; expected -s params.npz and -o FOLDER; give them")
+    params, folder = read_params_npz(options.source_path), Path(options.output)
+    set_aside_earlier_run(folder)
+    import_clip(params, folder, options.data)
+    say(f"{len(params.arrays)} Gaussians at {len(params.trajectories.times)} moments in {folder}")
+    source = "" if options.data else " -s DATA"
+    say(f"next: python track.py -m {folder}{source} --grid 24")
+
+
+def to_d3dg(options: ConvertParams) -> None:
+    """The clip of a model folder, for another program."""
+    if not options.output.endswith(".npz") or not options.model_path:
+        raise UserError("--mode export_d3dg writes a model as a clip; expected -m FOLDER and -o params.npz; give them")
+    export_clip(Path(options.model_path), Path(options.output), options.iteration)
+
+
+MODES = {"rig": from_recordings, "import_d3dg": from_d3dg, "export_d3dg": to_d3dg}
 
 
 if __name__ == "__main__":

@@ -13,11 +13,17 @@ class ConvertParams:
     """What is made into a data set, and how."""
 
     source_path: Annotated[str, arg(aliases=["-s"])] = ""
-    """Folder with one video (mp4, mov, mkv, avi) or one folder of pictures for each camera."""
+    """rig: folder with one video (mp4, mov, mkv, avi) or of pictures for each camera; import_d3dg: a params.npz."""
     output: Annotated[str, arg(aliases=["-o"])] = ""
-    """Folder of the data set to write."""
-    mode: Literal["rig", ""] = ""
-    """rig: synchronised cameras that stand still become a data set to track in. There is no other mode yet."""
+    """Folder of the data set (rig) or of the model (import_d3dg), or file (export_d3dg) to write."""
+    mode: Literal["rig", "import_d3dg", "export_d3dg", ""] = ""
+    """rig: recordings become a data set; import_d3dg, export_d3dg: params.npz becomes a model folder, and back."""
+    model_path: Annotated[str, arg(aliases=["-m"])] = ""
+    """export_d3dg: the model folder."""
+    iteration: int = -1
+    """export_d3dg: the saved step; -1 = the newest."""
+    data: str = ""
+    """import_d3dg: folder of the data set that the clip was trained on, whose cameras the other scripts use."""
     panoptic: str = ""
     """Instead of -s: a download of CMU Panoptic Studio (calibration_*.json and hdImgs/), its HD cameras."""
     fps: float = 30.0
@@ -55,6 +61,6 @@ class ConvertParams:
     test_cams: tuple[str, ...] | None = None
     """Cameras held out (names or numbers); left out = every 8th, without a value none."""
     overwrite: bool = False
-    """Replace a data set that convert.py wrote before."""
+    """rig: replace a data set that convert.py wrote before."""
     quiet: bool = False
     """Print nothing but warnings and errors."""

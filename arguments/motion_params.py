@@ -13,8 +13,7 @@ class MotionParams:
     """How Gaussians move over time."""
 
     motion: Literal["auto", "static", "deform_mlp", "motion_bases", "per_timestep"] = "auto"
-    """motion_bases: blended rigid motions, the default where things move; deform_mlp: Deformable 3DGS's network;
-    per_timestep: poses from moment to moment (Dynamic 3D Gaussians), the default of its data sets."""
+    """motion_bases: blended rigid ones; deform_mlp: Deformable 3DGS's network; per_timestep: from moment to moment."""
     is_blender: bool = False
     """deform_mlp of synthetic scenes: a small network of the time, no noise on it; chosen by itself for D-NeRF data."""
     is_6dof: bool = False

@@ -25,8 +25,7 @@ class TrackingParams:
     damping: float = 0.7
     """Share of the velocity that --propagation damped keeps."""
     parts: bool = True
-    """Find each moment's motion of whole things and of their parts together with that of single Gaussians
-    (with --fixed_background)."""
+    """Find the motion of whole things and of their parts too, not of single Gaussians only."""
     part_rotation_lr: float = 0.002
     """Learning rate of the turns of parts, in rad."""
     color_mode: Literal["frozen", "soft", "free", "gain"] = "soft"
@@ -65,6 +64,12 @@ class TrackingParams:
     """A pair is cut where its distance differs by more than this share from the first one; 0 = never."""
     cut_after: int = 5
     """Moments that the strain must last."""
+    births: bool = True
+    """Make Gaussians for things that come into view after the first moment."""
+    birth_check: float = 0.3
+    """Share of each moment's steps after which newcomers are looked for."""
+    birth_moments: int = 3
+    """Moments in which the opacity and size of newborn Gaussians are still found."""
     max_drop_db: float = 3.0
     """Stop with advice where the PSNR of a moment is so much below that of the one before; 0 = never."""
     track_precision: Literal["compact", "float32"] = "compact"

@@ -19,6 +19,7 @@ COMPAT = {
     "lambda_floor": 2.0,
     "neighbour_falloff": 2000.0,
     "cut_strain": 0.0,
+    "births": False,
 }
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from scipy.spatial import cKDTree
 
 from capture.calibrate import Correspondences
 from scene.scene_info import CameraInfo, PointCloud
@@ -16,7 +17,9 @@ MIN_ANGLE_DEG = 2.0
 HULL_CELLS = (48, 112)  # along the longer side of the box: once to find where something is, then there in detail
 HULL_AGREEMENT = 0.85  # share of the cameras which see a cell that must have it inside their mask
 MIN_HULL_CAMERAS = 3
+MIN_FLOOR_CAMERAS = 3
 FLOOR_CELLS = 90  # along the side of the square of floor
+STRAY_NEIGHBOURS = 4
 FLOOR_COLOUR_SPREAD = 0.12  # median deviation of the cameras' colours up to which they see the same floor
 
 
@@ -119,8 +122,11 @@ def _surface(inside: np.ndarray) -> np.ndarray:
     return inside & ~core
 
 
-def floor_points(views: Sequence[StageView], reach: float) -> np.ndarray:
-    """Points [P, 3] of the plane y = 0 around the origin where the cameras agree on the colour."""
+def floor_points(views: Sequence[StageView], reach: float, min_cameras: int = MIN_FLOOR_CAMERAS) -> np.ndarray:
+    """Points [P, 3] of the plane y = 0 that at least so many cameras see, and agree on the colour of.
+
+    They are in a square around the origin whose half side is `reach`.
+    """
     line = np.linspace(-reach, reach, FLOOR_CELLS)
     x, z = np.meshgrid(line, line)
     points = np.stack([x.ravel(), np.zeros(x.size), z.ravel()], 1)
@@ -130,10 +136,17 @@ def floor_points(views: Sequence[StageView], reach: float) -> np.ndarray:
         if view.mask is not None:
             visible &= ~view.mask[pixels[:, 1], pixels[:, 0]]
         row[visible] = view.image[pixels[visible, 1], pixels[visible, 0]] / 255
-    enough = (~np.isnan(colours[..., 0])).sum(0) >= MIN_HULL_CAMERAS
+    enough = (~np.isnan(colours[..., 0])).sum(0) >= min_cameras
     points, colours = points[enough], colours[:, enough]
     spread = np.nanmedian(np.abs(colours - np.nanmedian(colours, 0)).max(2), 0) if len(points) else np.zeros(0)
     return points[spread < FLOOR_COLOUR_SPREAD]
+
+
+def without_strays(points: np.ndarray, distance: float) -> np.ndarray:
+    """The points [P, 3] whose nearest ones are within this mean distance: a lonely one starts as a huge Gaussian."""
+    if len(points) <= STRAY_NEIGHBOURS:
+        return points
+    return points[cKDTree(points).query(points, STRAY_NEIGHBOURS + 1)[0][:, 1:].mean(1) <= distance]
 
 
 def visibility(views: Sequence[StageView], points: np.ndarray, cell: float) -> np.ndarray:

@@ -29,6 +29,8 @@ UNSURE_ERROR_PX = 1.0
 FULL_MASK = 0.6  # share of a picture above which a mask of moving things is doubtful
 POINT_CELL = 0.004  # points nearer to one another than this share of the cameras' distance are one
 FLOOR_REACH, HULL_REACH = 0.9, 0.8  # half sides of the searched square and cube, in the cameras' distance
+FAR_REACH = 2.0  # of the floor around that square, which cameras see behind the stage, each by itself
+STRAY_DISTANCE = 0.15  # from its neighbours, in the cameras' distance, from which on a point is left out
 
 
 @dataclass(frozen=True, eq=False)
@@ -210,8 +212,14 @@ def initial_cloud(
         parts.append(cloud.thinned(hull, side, limit // 4))
         cell = max(cell, side)
     if placed.floor_share:
-        parts.append(cloud.floor_points(views, FLOOR_REACH * reach)[: limit // 4])
-    return cloud.coloured_cloud(views, np.concatenate(parts), cell)
+        parts += [cloud.thinned(part, cell, limit // 4) for part in floor(views, reach)]
+    return cloud.coloured_cloud(views, cloud.without_strays(np.concatenate(parts), STRAY_DISTANCE * reach), cell)
+
+
+def floor(views: Sequence[StageView], reach: float) -> tuple[np.ndarray, np.ndarray]:
+    """Points of the floor on the stage, and of what lies around it."""
+    near, far = cloud.floor_points(views, FLOOR_REACH * reach), cloud.floor_points(views, FAR_REACH * reach, 1)
+    return near, far[np.abs(far).max(1) > FLOOR_REACH * reach]
 
 
 def finish(

@@ -138,7 +138,9 @@ class GaussianModel:
             mask: [N] bool, or indices [M].
         """
         chosen = {name: value.detach()[mask.to(value.device)] for name, value in self.params.items()}
-        return self._with_params(chosen)
+        model = self._with_params(chosen)
+        model.motion = self.motion.rows(mask)
+        return model
 
     def with_features(self, features: Tensor | None) -> GaussianModel:
         """A new model with other features [N, D], or with none."""

@@ -19,6 +19,7 @@ from utils.image_io import write_png
 from utils.spherical_harmonics import rgb_to_sh, sh_to_rgb
 
 SPEED = 0.06  # world units upwards from one moment to the next
+NEWCOMER = torch.tensor([0.0, -0.4, -0.9])  # [3] world, y down: where it appears
 PER_BLOB, BOWL, BOWL_RADIUS = 40, 300, 7.0
 
 
@@ -40,14 +41,29 @@ def rig_model() -> tuple[GaussianModel, Tensor]:
     return GaussianModel(params), red
 
 
-def write_blob_rig(folder: Path, moments: int = 4, cameras: int = 7) -> Path:
-    """Pictures of all cameras at all moments, the last camera held out, and points inside the balls."""
+def with_newcomer(model: GaussianModel, red: Tensor) -> tuple[GaussianModel, Tensor]:
+    """The scene with a yellow ball in its middle, and who may move [N, 1]."""
+    ball = {name: value.detach()[:PER_BLOB].clone() for name, value in model.params.items()}
+    first = rig_model()[0].means.detach()[:PER_BLOB]
+    ball["xyz"] = NEWCOMER + 0.7 * (first - first.mean(0))
+    ball["f_dc"] = rgb_to_sh(torch.tensor([0.9, 0.8, 0.1])).expand(PER_BLOB, 1, 3)
+    params = {name: torch.cat([value.detach(), ball[name]]) for name, value in model.params.items()}
+    return GaussianModel(params), torch.cat([red, torch.ones(PER_BLOB, 1)])
+
+
+def write_blob_rig(folder: Path, moments: int = 4, cameras: int = 7, newcomer: int | None = None) -> Path:
+    """Pictures of all cameras at all moments, the last camera held out, and points inside the balls.
+
+    `newcomer` is the number of the moment at which a fourth ball appears, which stays where it is.
+    """
     (model, red), views = rig_model(), ring_cameras(cameras, width=64, height=48)
     for step in range(moments):
         moved = {"xyz": model.means.detach() - step * SPEED * red * torch.tensor([0.0, 1.0, 0.0])}
-        at_step = GaussianModel(dict(model.params) | moved)
+        at_step, label = GaussianModel(dict(model.params) | moved), red
+        if newcomer is not None and step >= newcomer:
+            at_step, label = with_newcomer(at_step, red)
         for view in views:
-            _write_view(folder, view, step, at_step, red)
+            _write_view(folder, view, step, at_step, label)
     for split, chosen in (("train", views[:-1]), ("test", views[-1:])):
         write_json(folder / f"{split}_meta.json", _meta(chosen, moments))
     colors = sh_to_rgb(model.params["f_dc"].detach()[:, 0]).clamp(0, 1)

@@ -11,16 +11,21 @@ from torch import Tensor
 
 from scene.cameras import Camera
 from scene.gaussian_model import GaussianModel
+from scene.motion import Motion, MotionSetup
 from tests.blobs import blob_model, ring_cameras, write_blob_run
 
 TRAVEL = 1.0  # world units, upwards, of the red ball between the times 0 and 1
 GROWTH = 0.3  # by which its Gaussians grow
 
 
-class Lift:
+class Lift(Motion):
     """The Gaussians left of the middle (the red ball) rise, grow and turn."""
 
-    is_static = False
+    kind = "lift"
+
+    @classmethod
+    def create(cls, setup: MotionSetup) -> Lift:
+        return cls()
 
     def at(self, model: GaussianModel, time: float) -> ndraster.Gaussians:
         """Activated Gaussians at a moment in 0..1."""

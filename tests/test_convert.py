@@ -1,4 +1,4 @@
-"""convert.py from recordings to a readable data set."""
+"""convert.py from recordings to a readable data set, and clips of Dynamic 3D Gaussians in and out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
+from arguments import ModelParams, load_config
 from convert import main
 from examples.make_scene import SceneOptions, make
+from gaussian_renderer.trained import open_trained
 from scene.datasets import ReadOptions, read_scene
+from tests.blob_rig import write_blob_rig
 from tests.capture.rigs import HEIGHT, WIDTH, ball_views, ring
+from tests.clips import assert_same, published
 from tests.helpers import assert_one_line_error, run_script
 from utils.image_io import read_image, write_png
 from utils.video import VideoWriter
@@ -64,7 +68,9 @@ def test_nothing_is_overwritten_without_being_asked(recorded, tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([], "expected rig"),
+        ([], "expected one of rig"),
+        (["--mode", "import_d3dg", "-s", "params.npz"], "-o FOLDER"),
+        (["--mode", "export_d3dg", "-m", "run", "-o", "folder"], "-o params.npz"),
         (["--mode", "rig", "-o", "x"], "--source_path or --panoptic"),
         (["--mode", "rig", "-o", "x", "-s", "y", "--masks", "folder"], "--mask_folder"),
         (["--mode", "rig", "-o", "x", "-s", "y", "--resize", "4", "4"], "16 px"),
@@ -79,6 +85,41 @@ def test_a_missing_folder_is_one_clean_line(tmp_path):
     result = run_script("convert.py", "--mode", "rig", "-s", tmp_path / "absent", "-o", tmp_path / "set")
     assert_one_line_error(result, "no such folder", "check -s")
     assert not (tmp_path / "set").exists()
+
+
+def import_words(source, out, *more):
+    return ["--mode", "import_d3dg", "-s", f"{source}", "-o", f"{out}", "--quiet", *map(str, more)]
+
+
+def test_a_clip_goes_in_and_out_with_every_bit(tmp_path):
+    np.savez(tmp_path / "params.npz", **published())
+    main(import_words(tmp_path / "params.npz", tmp_path / "run"))
+    main(["--mode", "export_d3dg", "-m", f"{tmp_path / 'run'}", "-o", f"{tmp_path / 'again.npz'}", "--quiet"])
+    assert_same(tmp_path / "again.npz", published())
+
+
+def test_an_imported_clip_has_the_cameras_and_moments_of_its_data_set(tmp_path):
+    write_blob_rig(tmp_path / "rig", moments=4, cameras=3)
+    np.savez(tmp_path / "params.npz", **published(num_times=3))
+    main(import_words(tmp_path / "params.npz", tmp_path / "run", "--data", tmp_path / "rig"))
+    trained = open_trained(load_config(tmp_path / "run", ModelParams))
+    assert len(trained.scene.train) == 2 * 3 and len(trained.scene.test) == 3  # three of the four moments
+    assert len(json.loads((tmp_path / "run/cameras.json").read_text())) == 9
+    for step, time in enumerate((0.0, 0.5, 1.0)):
+        now = trained.model.at(time)
+        np.testing.assert_array_equal(now.means, published(num_times=3)["means3D"][step])
+        np.testing.assert_array_equal(now.colors, published(num_times=3)["rgb_colors"][step])
+    np.savez(tmp_path / "long.npz", **published(num_times=9))
+    with pytest.raises(ValueError, match="4 moments; expected 9"):
+        main(import_words(tmp_path / "long.npz", tmp_path / "other", "--data", tmp_path / "rig"))
+    assert not (tmp_path / "other").exists()
+
+
+def test_an_earlier_model_is_kept(tmp_path):
+    np.savez(tmp_path / "params.npz", **published(num_times=3))
+    for _ in range(2):
+        main(import_words(tmp_path / "params.npz", tmp_path / "run"))
+    assert (tmp_path / "run/earlier_runs/1/point_cloud/iteration_1/point_cloud.ply").is_file()
 
 
 @pytest.mark.slow

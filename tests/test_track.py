@@ -14,7 +14,6 @@ from arguments import ModelParams
 from arguments.config_file import OptionError
 from gaussian_renderer.anchors import project
 from gaussian_renderer.trained import open_trained
-from scene.motion import Motion
 from tests.blobs import CENTRES, RADIUS
 from tests.moving_blobs import TIMES, TRAVEL, Lift, write_moving_run
 from utils.errors import UserError
@@ -25,16 +24,6 @@ QUICK = ["--backend", BACKEND, "--device", "cpu"]
 STILL = ["--skip_video", *QUICK]
 MOMENTS = sorted(set(TIMES[1:]))
 RIG = (0, 3, 7)  # numbers of cameras
-
-
-class Lifted(Lift, Motion):
-    """The lift as a kind of motion."""
-
-    kind = "lift"
-
-    @classmethod
-    def create(cls, setup):
-        return cls()
 
 
 def as_rig(scene):
@@ -64,7 +53,7 @@ def opened(monkeypatch):
         def opened(*args):
             trained = open_trained(*args)
             scene = as_rig(trained.scene) if is_rig else trained.scene
-            return replace(trained, scene=scene, model=trained.model.with_motion(Lifted()))
+            return replace(trained, scene=scene, model=trained.model.with_motion(Lift()))
 
         monkeypatch.setattr(script, "open_trained", opened)
         return opened

@@ -38,7 +38,8 @@ def lift_features(trainer: Trainer) -> None:
     """Replace the model's features (and the decoder) by what the teacher's maps say; their optimizers start anew."""
     start = time.perf_counter()
     distiller, model = trainer.distiller, trainer.model
-    cameras = [camera for camera in trainer.scene.train if distiller.has_map(camera)]
+    known = [camera for camera in trainer.scene.train if model.motion.knows(camera.time)]
+    cameras = [camera for camera in known if distiller.has_map(camera)]
     teacher_of: TeacherOf = distiller.teacher
     if distiller.decoder is not None:
         axes = start_decoder(distiller, cameras)

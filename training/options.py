@@ -88,7 +88,9 @@ def _check_frozen(options: RunOptions) -> None:
 def _check_tracking(options: RunOptions) -> None:
     """What --motion per_timestep needs."""
     tracking, semantic = options.tracking, options.semantic
-    for name in ("first_iterations", "step_iterations", "num_neighbours"):
+    if not 0 < tracking.birth_check < 1:
+        raise UserError(f"--birth_check is {tracking.birth_check}; expected a share between 0 and 1; leave it out")
+    for name in ("first_iterations", "step_iterations", "num_neighbours", "birth_moments"):
         _check_at_least(1, name, getattr(tracking, name))
     if semantic.foundation_model and semantic.distill != "lift" and not options.train.freeze_geometry:
         raise UserError(

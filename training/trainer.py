@@ -32,6 +32,7 @@ from training.interruption import StopRequest
 from training.lifting import lift_features, start_without_lift
 from training.losses import foreground_loss, image_loss, l1_loss, weighted_sum
 from training.moment_watch import MomentWatch
+from training.newcomers import welcome_newcomers
 from training.optimizers import DenseAdam, SparseAdam, build_optimizer, learning_rates, parameter_groups
 from training.options import RunOptions
 from training.output_folder import resume_command
@@ -86,6 +87,7 @@ class Trainer:
         }
         self._watch = LossWatch(1 if model.device.type == "cpu" or options.pipeline.debug else READ_LOSS_EVERY)
         self._log_every = max(1, min(MAX_LOG_INTERVAL, optimization.iterations // 50))
+        self._saved_revision: int | None = None  # of the model's rows, where the motion adds some
         self.moments = MomentWatch(options.tracking.max_drop_db)
         self._graphs: GraphedSteps | None = None
         if self._may_use_graphs():
@@ -103,6 +105,8 @@ class Trainer:
                 self.iteration = self.model.motion.following(self.iteration)
                 self._report(self._iterate(), bar, log)
                 self.density.update(self.model, self.optimizer, self.iteration)
+                if self.model.motion.seeks_newcomers(self.iteration):
+                    welcome_newcomers(self)
                 self._checkpoint()
                 if stop.requested and self.iteration < total:
                     self._interrupted()
@@ -229,6 +233,10 @@ class Trainer:
         rows = distiller.splatted(self.model.features) if with_features else None
         return render(camera, self.model, background, settings=settings, features=rows)
 
+    def draw(self, camera: Camera, background: Tensor | None, truth: GroundTruth) -> RasterOutput:
+        """One view as training renders it, with labels where it has them."""
+        return self._render(camera, background, 0, truth)
+
     def _losses(self, output: RasterOutput, camera: Camera, truth: GroundTruth) -> dict[str, Tensor]:
         lambda_dssim, backend = self.options.optimization.lambda_dssim, self.settings.backend
         losses = {"image": image_loss(output.color, truth.image, lambda_dssim, truth.weight, backend)}
@@ -316,9 +324,11 @@ class Trainer:
         grows = self.model.motion.grows
         number = self.total if grows else self.iteration
         ply = saved_iteration_folder(self.model_path, number) / "point_cloud.ply"
-        if not grows or self.iteration == self.total or not ply.exists():
+        revision = self.model.motion.revision
+        if not grows or self.iteration == self.total or revision != self._saved_revision:
             prefix = FEATURE_PREFIX if self.distiller is None else self.distiller.column_prefix
             write_ply(ply, self.model.to_arrays(), prefix)
+            self._saved_revision = revision
         save_motion(motion_folder(self.model_path, number), self.model.motion)
         decoder = None if self.distiller is None else self.distiller.exported_decoder()
         if decoder is not None:

@@ -61,6 +61,8 @@ class Motion(ABC):
     """Width of the numbers that each Gaussian keeps for the motion, `model.params["motion_code"]`."""
     optimizer_type = "default"
     """Of the motion's own parameters, one of `training.optimizers`."""
+    revision = 0
+    """Counts how often the Gaussians as they are stored have changed since the first moment was saved."""
     grows = False
     """Whether the moments of one result are saved one after the other, from `is_due` to `is_due`."""
 
@@ -109,6 +111,11 @@ class Motion(ABC):
         del time
         return True
 
+    def rows(self, chosen: Tensor) -> Motion:
+        """The motion of the chosen Gaussians alone: mask [N] or indices [M]."""
+        del chosen
+        return self
+
     def labels(self, model: GaussianModel) -> Tensor | None:
         """Share [N, 1] of each Gaussian in the foreground, where masks of it are to be met; else None."""
         del model
@@ -124,6 +131,15 @@ class Motion(ABC):
     def after_iteration(self, iteration: int, model: GaussianModel) -> None:
         """Called once after each iteration, before anything is measured or saved."""
         del iteration, model
+
+    def seeks_newcomers(self, iteration: int) -> bool:
+        """Whether things that no Gaussian stands for yet are to be looked for after this iteration."""
+        del iteration
+        return False
+
+    def welcome(self, model: GaussianModel) -> None:
+        """Take note of the last rows of the model, which are Gaussians born in this iteration."""
+        del model
 
     def is_due(self, iteration: int) -> bool:
         """Whether there is something new to save and to report after this iteration."""

@@ -35,6 +35,16 @@ class Parts:
         self.centers = torch.zeros(count, 3, device=member.device)  # world
 
     @torch.no_grad()
+    def followed_by(self, means: Tensor) -> Parts:
+        """The same with one more part, of Gaussians that are at `means` [B, 3]; those of before keep their motion."""
+        count = len(self.turns)
+        longer = Parts(torch.cat([self.member, self.member.new_full((len(means),), count)]))
+        for name in ("turns", "shifts", "centers"):
+            getattr(longer, name)[:count] = getattr(self, name)
+        longer.centers[count] = means.mean(0)
+        return longer
+
+    @torch.no_grad()
     def restart(self, means: Tensor) -> None:
         """No motion of parts; their centres are those of the means [M, 3]."""
         self.turns.zero_()
@@ -53,6 +63,8 @@ class Parts:
 
 def levels_of(means: Tensor, bonds: Bonds) -> list[Parts]:
     """Small parts, Gaussians near each other, and whole things, which bonds hold together, of means [M, 3]."""
+    if not len(means):
+        return [Parts(torch.zeros(0, dtype=torch.long, device=means.device)) for _ in range(NUM_LEVELS)]
     seeds = farthest_points(means, max(1, min(MAX_PARTS, len(means) // MEMBERS)))
     nearest = torch.unique(torch.cdist(means, seeds).argmin(1), return_inverse=True)[1]
     return [Parts(nearest), Parts(connected(bonds).to(means.device))]

@@ -26,6 +26,10 @@ class Timeline:
         """Last iteration of a moment."""
         return self.first + step * self.each
 
+    def within(self, step: int, share: float) -> int:
+        """Iteration after which a share of a moment other than the first is over."""
+        return self.end_of(step - 1) + max(1, round(share * self.each))
+
     def begins(self, iteration: int) -> bool:
         """Whether this is the first iteration of a moment other than the first."""
         return iteration > self.first and self.step_of(iteration) != self.step_of(iteration - 1)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from capture.calibrate import Correspondences
-from capture.cloud import coloured_cloud, floor_points, thinned, triangulate, visual_hull
+from capture.cloud import coloured_cloud, floor_points, thinned, triangulate, visual_hull, without_strays
 from capture.features import Features
 from tests.capture.rigs import ball_views, exact, ring
 
@@ -33,6 +33,7 @@ def test_colours_and_votes():
     surface, side = visual_hull(views, np.zeros(3), 1.5)
     floor = floor_points(views, 1.0)
     assert len(floor) > 500 and not floor[:, 1].any()
+    assert len(floor_points(views[:1], 1.0)) == 0 < len(floor_points(views[:1], 1.0, 1))
     cloud = coloured_cloud(views, np.concatenate([surface, floor]), side)
     is_red = cloud.colors[:, 0] - cloud.colors[:, 1] > 0.5
     assert (is_red == (cloud.foreground > 0.5)).mean() > 0.95
@@ -49,3 +50,11 @@ def test_thinning_keeps_one_point_a_cube_and_the_limit():
     assert len(thinned(points, 0.1, 10)) == 3
     assert len(thinned(points, 0.1, 2)) == 2
     assert len(thinned(np.zeros((0, 3)), 0.1, 2)) == 0
+
+
+def test_lonely_points_are_left_out():
+    cluster = np.random.default_rng(0).uniform(-0.1, 0.1, (20, 3))
+    points = np.concatenate([cluster, [[3.0, 0, 0], [0, 3.0, 0]]])
+    np.testing.assert_array_equal(without_strays(points, 0.5), cluster)
+    assert len(without_strays(points, 5.0)) == 22
+    assert len(without_strays(points[-2:], 0.5)) == 2  # too few to tell

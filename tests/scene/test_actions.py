@@ -4,6 +4,9 @@ import pytest
 import torch
 
 from scene.actions import DIMMED, edited, painted_by_label
+from scene.motion.freeze import frozen_at
+from scene.motion.per_timestep import PerTimestep
+from scene.motion.trajectories import Trajectories
 from tests.blobs import COLORS, blob_labels, blob_model
 from utils.spherical_harmonics import sh_to_rgb
 
@@ -34,6 +37,38 @@ def test_highlight_darkens_the_rest_to_grey():
     luma = COLORS @ torch.tensor([0.299, 0.587, 0.114])
     torch.testing.assert_close(colors[MASK], COLORS[1].expand(40, 3))
     torch.testing.assert_close(colors[~MASK], (DIMMED * luma[blob_labels()[~MASK]])[:, None].expand(-1, 3))
+
+
+def tracked_blobs():
+    """The balls rise by 1 and grow dark until the last moment."""
+    model, rise = blob_model(), torch.tensor([0.0, -1.0, 0.0])
+    means, quats, colors = model.means.detach(), model.activated().quats_wxyz.detach(), COLORS[blob_labels()]
+    columns = [torch.stack(pair) for pair in ((means, means + rise), (quats, quats), (colors, 0.5 * colors))]
+    return model.with_motion(PerTimestep.of(Trajectories(torch.tensor([0.0, 1.0], dtype=torch.float64), *columns)))
+
+
+def test_parts_of_a_tracked_scene_move_on():
+    model = tracked_blobs()
+    outside = edited(model, MASK, "remove", (0, 0, 0))
+    for time in (0.0, 0.25, 1.0):
+        torch.testing.assert_close(outside.at(time).means, model.at(time).means[~MASK])
+        torch.testing.assert_close(outside.at(time).colors, model.at(time).colors[~MASK])
+
+
+def test_recolor_lasts_for_all_time():
+    model = tracked_blobs()
+    for time in (0.0, 1.0):
+        colors = edited(model, MASK, "recolor", (0.2, 0.4, 0.6)).at(time).colors
+        torch.testing.assert_close(colors[MASK], torch.tensor([[0.2, 0.4, 0.6]]).expand(40, 3))
+        torch.testing.assert_close(colors[~MASK], model.at(time).colors[~MASK])
+        grey = edited(model, MASK, "highlight", (0, 0, 0)).at(time).colors[~MASK]
+        torch.testing.assert_close(grey, grey[:, :1].expand(-1, 3))
+    torch.testing.assert_close(model.at(1.0).colors, 0.5 * COLORS[blob_labels()])
+
+
+def test_a_moment_of_a_tracked_scene_has_its_colours():
+    frozen = frozen_at(tracked_blobs(), 1.0)
+    torch.testing.assert_close(colors_of(frozen), 0.5 * COLORS[blob_labels()])
 
 
 def test_an_unknown_action_is_refused():

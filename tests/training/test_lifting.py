@@ -90,6 +90,20 @@ def test_features_come_near_the_truth_and_the_log_says_so(make, capsys):
     assert f"iteration 50: features of 3 views lifted into {int(seen.sum())} of {3 * PER_BLOB} Gaussians in" in text
 
 
+def test_moments_that_are_not_known_yet_are_left_out(make, capsys):
+    class Early(StaticMotion):
+        """Nothing has been tracked beyond the first moment."""
+
+        def knows(self, time):
+            return time == 0
+
+    trainer = make()
+    trainer.model.motion = Early()
+    trainer.scene.train = (trainer.scene.train[0], *(replace(camera, time=1.0) for camera in trainer.scene.train[1:]))
+    lift_features(trainer)
+    assert "features of 1 views lifted" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("width", [2, 3, 5])
 def test_a_decoder_gets_the_principal_axes(make, width):
     """Lifting the projected maps and decoding is lifting the maps and projecting: exact where the width suffices."""

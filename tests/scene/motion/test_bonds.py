@@ -44,3 +44,25 @@ def test_only_pairs_that_stay_strained_are_cut():
 
 def test_there_may_be_fewer_points_than_neighbours():
     assert Bonds.between(two_lines()[:3], 20).hood.indices.shape == (3, 2)
+
+
+def test_a_block_is_put_behind_or_in_the_place_of_rows_and_bonded_in_itself():
+    bonds, block = Bonds.between(two_lines(), 3), Bonds.between(two_lines()[:4] * 2, 3)
+    longer = bonds.with_block(10, block.loose())
+    assert torch.equal(longer.hood.indices[:10], bonds.hood.indices)
+    assert torch.equal(longer.hood.indices[10:], block.hood.indices + 10)
+    assert not longer.hood.weights[10:].any() and torch.equal(longer.hood.weights[:10], bonds.hood.weights)
+    again = longer.with_block(10, block)
+    assert torch.equal(again.hood.weights[10:], block.hood.weights) and len(again.strained) == 14
+    inside = again.with_block(2, block)
+    assert torch.equal(inside.hood.indices[2:6], block.hood.indices + 2) and len(inside.strained) == 14
+    assert torch.equal(inside.hood.distances[6:], again.hood.distances[6:])
+
+
+def test_bonds_are_restored_as_they_were():
+    bonds = Bonds.between(two_lines(), 3)
+    bonds.cut(2 * two_lines(), 0.5, 0)
+    again = Bonds.restored(bonds.state_dict())
+    for name, value in bonds.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
+    assert torch.equal(again.hood.incoming_pairs, bonds.hood.incoming_pairs)

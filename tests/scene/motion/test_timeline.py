@@ -17,3 +17,9 @@ def test_a_single_moment_has_no_others():
     line = Timeline(first=4, each=3, count=1)
     assert line.total == 4
     assert not any(line.begins(i) for i in range(1, 5))
+
+
+def test_a_share_of_a_moment_is_at_least_one_iteration():
+    line = Timeline(10, 20, 3)
+    assert [line.within(1, 0.3), line.within(2, 0.5), line.within(2, 0.0), line.within(2, 1.0)] == [16, 40, 31, 50]
+    assert abs(line.share(line.within(1, 0.3)) - 0.3) < 1e-9
