@@ -271,7 +271,7 @@ class Trainer:
         bar.update(iteration, **fields)
         is_tested = iteration in self.options.train.test_iterations
         is_due = self.model.motion.is_due(iteration)
-        is_saved = iteration in self.options.train.save_iterations or iteration == last or is_due
+        is_saved = iteration in self.options.train.save_iterations or iteration == last
         if self.distiller is not None:
             is_shown = is_saved or (is_tested and self.distiller.is_measured)
             if self.distiller.plan.lifts_at(iteration, is_shown):
@@ -280,7 +280,7 @@ class Trainer:
             self.moments.report(self, log)
         if is_tested:
             self.evaluate(log)
-        if is_saved:
+        if is_saved or is_due:
             self.save()
 
     def _training_figures(self, step: Step) -> dict[str, object]:

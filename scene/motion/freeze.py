@@ -12,6 +12,7 @@ from utils.transforms import matrix_to_quaternion
 
 MIN_SCALE = 1e-12  # world units; its logarithm is finite
 UNIT_TOLERANCE = 1e-4
+INVISIBLE_LOGIT = -20.0  # of an opacity that no picture shows
 
 
 @torch.no_grad()
@@ -19,12 +20,13 @@ def frozen_at(model: GaussianModel, time: float) -> GaussianModel:
     """The Gaussians as they are at a moment in 0..1, in the same order; nothing moves any more.
 
     Positions, rotations and sizes are those of the moment, and colours where the motion has some that do not depend on
-    the view; all else is the model's own. A size that a motion made
-    negative is stored without its sign, which no covariance shows.
+    the view; what is born later is invisible; all else is the model's own. A size that a motion made negative is stored
+    without its sign, which no covariance shows.
     """
     moment = model.at(time)
     quats, scales = _unit_frames(moment.quats_wxyz, moment.scales)
     moved = {"xyz": moment.means, "rotation": quats, "scaling": scales.abs().clamp_min(MIN_SCALE).log()}
+    moved["opacity"] = model.params["opacity"].masked_fill(moment.opacities[:, None] == 0, INVISIBLE_LOGIT)
     if moment.colors is not None:
         moved |= {"f_dc": rgb_to_sh(moment.colors)[:, None], "f_rest": torch.zeros_like(model.params["f_rest"])}
     kept = {name: model.params[name] for name in (*PARAMETER_NAMES, FEATURE_NAME) if name in model.params}

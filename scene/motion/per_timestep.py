@@ -48,6 +48,7 @@ class PerTimestep(Motion):
         self.setup, self.params, self.tracking = setup, setup.params, setup.tracking
         self.times = sorted(set(setup.times)) or [0.0]
         self.timeline = Timeline(self.tracking.first_iterations, self.tracking.step_iterations, len(self.times))
+        self._views = [[view for view, at in enumerate(setup.times) if at == time] for time in self.times]
         self.iteration = 0  # 0: not in training
         self.course = Following(self.tracking)  # in training
         self.trajectories: Trajectories | None = None  # of a finished motion
@@ -103,8 +104,7 @@ class PerTimestep(Motion):
     @property
     def admitted(self) -> Sequence[int] | None:
         """See `Motion`."""
-        now = self.times[self.step]
-        return [index for index, time in enumerate(self.setup.times) if time == now]
+        return self._views[self.step]
 
     def knows(self, time: float) -> bool:
         """See `Motion`."""

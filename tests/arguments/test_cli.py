@@ -79,7 +79,7 @@ def test_every_spelling_of_every_train_flag_sets_its_field(spelling, hyphens):
 
 
 def test_defaults_are_graphdecos():
-    model, _, optimization, _, _, run = parse("Train.", *TRAIN, args=[])
+    model, _, optimization, _, _, run, _ = parse("Train.", *TRAIN, args=[])
     assert (model.sh_degree, model.resolution, model.images, model.eval) == (3, -1, "images", False)
     assert (optimization.iterations, optimization.opacity_lr, optimization.lambda_dssim) == (30_000, 0.025, 0.2)
     assert (optimization.position_lr_init, optimization.position_lr_final) == (1.6e-4, 1.6e-6)
