@@ -11,12 +11,11 @@ ours, else those of the classical teacher, lifted at the end. White backgrounds 
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +28,7 @@ sys.path.insert(0, str(ROOT))
 
 from arguments import ModelParams, load_config  # noqa: E402
 from benchmarks.results_io import Figure, write_results  # noqa: E402
+from benchmarks.runs import Run, script  # noqa: E402
 from encoders.mask_scores import score_masks  # noqa: E402
 from encoders.true_labels import TrueLabels  # noqa: E402
 from gaussian_renderer import RenderSettings, render  # noqa: E402
@@ -50,25 +50,6 @@ RECIPES = {
 SMALLEST_OBJECT_PX = 60  # in the clicked view
 ORACLE_NOISE = 0.3  # standard deviation per channel, on vectors of length 1 in 16 channels
 MEGABYTE = 1e6
-
-
-@dataclass(frozen=True)
-class Run:
-    """One recipe on one scene."""
-
-    scene: str
-    recipe: str
-    source: Path
-    model: Path
-
-    def figure(self, name: str, value: float, unit: str) -> Figure:
-        """A number of this run."""
-        return Figure(f"dgd.{self.scene}.{self.recipe}.{name}", value, unit)
-
-
-def script(name: str, *words: str | Path) -> None:
-    """Run one of the project's scripts."""
-    subprocess.run([sys.executable, *name.split(), *map(str, words)], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
 def train(run: Run, words: list[str]) -> list[Figure]:
@@ -162,7 +143,7 @@ def main() -> None:
         models = options.models or Path(folder)
         for scene, source in (text.split("=", 1) for text in options.scene):
             for recipe in options.recipes:
-                run = Run(scene, recipe, Path(source).resolve(), models / f"{scene}-{recipe}")
+                run = Run("dgd", scene, recipe, Path(source).resolve(), models / f"{scene}-{recipe}")
                 figures += measure(run, options)
                 write_results(options.name, figures)
     for figure in figures:

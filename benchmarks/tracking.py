@@ -10,10 +10,8 @@ trains with so many of the training cameras.
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +20,7 @@ sys.path.insert(0, str(ROOT))
 from arguments import ModelParams, load_config  # noqa: E402
 from benchmarks.results_io import Figure, write_results  # noqa: E402
 from benchmarks.rigs import with_fewer_cameras  # noqa: E402
+from benchmarks.runs import Run, script  # noqa: E402
 from gaussian_renderer import RenderSettings  # noqa: E402
 from gaussian_renderer.speed import frames_per_second  # noqa: E402
 from gaussian_renderer.trained import open_trained  # noqa: E402
@@ -31,25 +30,6 @@ from utils.progress import say  # noqa: E402
 RECIPES = {"tracking": [], "mask_free": ["--mask_free"], "compat": ["--preset", "d3dg_compat"]}
 HEADLINE = ("procedural", "tracking")  # scene and recipe of tracking.procedural.mte_percent
 MEGABYTE = 1e6
-
-
-@dataclass(frozen=True)
-class Run:
-    """One recipe on one scene."""
-
-    scene: str
-    recipe: str
-    source: Path
-    model: Path
-
-    def figure(self, name: str, value: float, unit: str) -> Figure:
-        """A number of this run."""
-        return Figure(f"tracking.{self.scene}.{self.recipe}.{name}", value, unit)
-
-
-def script(name: str, *words: str | Path) -> None:
-    """Run one of the project's scripts."""
-    subprocess.run([sys.executable, name, *map(str, words)], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
 def train(run: Run, words: list[str]) -> list[Figure]:
@@ -112,7 +92,7 @@ def main() -> None:
                 data = with_fewer_cameras(data, Path(folder) / f"{scene}{count}", count) if count else data
                 for recipe in options.recipes:
                     name = f"{scene}{count}" if count else scene
-                    run = Run(name, recipe, data, (options.models or Path(folder)) / f"{name}-{recipe}")
+                    run = Run("tracking", name, recipe, data, (options.models or Path(folder)) / f"{name}-{recipe}")
                     figures += [*train(run, options.train.split()), render_speed(run), *tracks(run)]
                     write_results(options.name, figures)
     for figure in figures:
