@@ -9,18 +9,15 @@ import difflib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from scene.gaussian_model import GaussianModel
-from scene.motion import Motion
-from scene.motion.per_timestep import PerTimestep
 from scene.recoloring import Recolor, parse_recolor
 from utils.errors import UserError
-from utils.spherical_harmonics import rgb_to_sh, sh_to_rgb
 
 OPERATIONS = ("deletion", "extraction", "color_func")  # in the order of their application
 REQUIRED = ("objects", "operations", "targets")
@@ -233,16 +230,4 @@ def recolored(model: GaussianModel, mask: Tensor, recolor: Recolor) -> GaussianM
     params = {name: value.detach() for name, value in model.params.items()}
     params |= {"f_dc": sh[:, :1].contiguous(), "f_rest": sh[:, 1:].contiguous()}
     fixed = {name: nn.Parameter(value, requires_grad=False) for name, value in params.items()}
-    return GaussianModel(fixed, model.active_sh_degree, _recolored_motion(model.motion, mask, recolor))
-
-
-def _recolored_motion(motion: Motion, mask: Tensor, recolor: Recolor) -> Motion:
-    """The same motion; where it has colours of its own at every moment, those [T, N, 3] change as well."""
-    poses = getattr(motion, "trajectories", None)
-    if poses is None or poses.colors is None:
-        return motion
-    colors = poses.colors.clone()
-    chosen = colors[:, mask.to(colors.device)]  # [T, M, 3]
-    changed = recolor(rgb_to_sh(chosen.flatten(0, 1))[:, None])
-    colors[:, mask.to(colors.device)] = sh_to_rgb(changed[:, 0]).view_as(chosen)
-    return PerTimestep.of(replace(poses, colors=colors), motion.setup)
+    return GaussianModel(fixed, model.active_sh_degree, model.motion.recolored(mask, recolor))

@@ -44,6 +44,7 @@ from utils.schedules import exponential_rate
 
 READ_LOSS_EVERY = 20  # iterations between two waits for the GPU
 MAX_LOG_INTERVAL = 100
+_NO_PHASE = object()  # equal to no phase of a motion
 COMPAT_SCALE = 5.0  # of the positions' learning rate in Deformable 3DGS, whatever the scene
 
 
@@ -70,7 +71,8 @@ class Trainer:
         rates = learning_rates(optimization, feature_rate, extent, options.motion.motion_code_lr)
         self.optimizer = build_optimizer(optimization.optimizer_type, parameter_groups(model.params, rates))
         self.motion_optimizer: DenseAdam | SparseAdam | None = None
-        self._motion_parameters: list[int] = []  # for which that was made
+        self._motion_phase: object = _NO_PHASE  # in which that was looked at last
+        self._motion_parameters: list[int] = []  # for which it was made
         self.renew_motion_optimizer()
         self.rates = LearningRates({"xyz": _position_rate(optimization, extent)})
         self.motion_rates = LearningRates(model.motion.rates())
@@ -142,7 +144,10 @@ class Trainer:
                 zero_moments(self.motion_optimizer, parameter)
 
     def renew_motion_optimizer(self) -> None:
-        """Another optimizer where the motion has other parameters than it had."""
+        """Another optimizer where the motion has other parameters than it had, which only a new phase brings."""
+        if self.model.motion.phase == self._motion_phase:
+            return
+        self._motion_phase = self.model.motion.phase
         groups = self.model.motion.parameter_groups()
         parameters = [id(parameter) for group in groups for parameter in group["params"]]
         if parameters != self._motion_parameters:

@@ -111,6 +111,14 @@ class Motion(ABC):
         del time
         return True
 
+    def recolored(self, mask: Tensor, recolor: Callable[[Tensor], Tensor]) -> Motion:
+        """This motion where the Gaussians in `mask` [N] bool are recoloured; itself if it has no colours of its own.
+
+        `recolor` maps spherical-harmonics coefficients [M, K, 3] to others.
+        """
+        del mask, recolor
+        return self
+
     def rows(self, chosen: Tensor) -> Motion:
         """The motion of the chosen Gaussians alone: mask [N] or indices [M]."""
         del chosen

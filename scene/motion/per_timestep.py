@@ -26,6 +26,7 @@ from scene.motion.track_rates import first_rates
 from scene.motion.track_store import TrackStore
 from scene.motion.track_writer import TrackWriter, write_all
 from scene.motion.trajectories import Trajectories
+from utils.spherical_harmonics import rgb_to_sh, sh_to_rgb
 
 if TYPE_CHECKING:
     from scene.gaussian_model import GaussianModel
@@ -115,6 +116,17 @@ class PerTimestep(Motion):
         if self.trajectories is None:
             raise ValueError("the motion is in training; expected a finished one; save it and load that")
         return PerTimestep.of(self.trajectories.rows(chosen.to(self.trajectories.means.device)), self.setup)
+
+    def recolored(self, mask: Tensor, recolor: Callable[[Tensor], Tensor]) -> PerTimestep:
+        """See `Motion`."""
+        poses = self.trajectories
+        if poses is None or poses.colors is None:
+            return self
+        colors, mask = poses.colors.clone(), mask.to(poses.colors.device)
+        chosen = colors[:, mask]  # [T, M, 3]
+        changed = recolor(rgb_to_sh(chosen.flatten(0, 1))[:, None])
+        colors[:, mask] = sh_to_rgb(changed[:, 0]).view_as(chosen)
+        return PerTimestep.of(replace(poses, colors=colors), self.setup)
 
     # ---- where everything is ----
 
