@@ -52,6 +52,7 @@ from training.options import LABEL_TEACHER, RunOptions, check_options, check_sou
 from training.output_folder import say_next_commands, set_aside_earlier_run, write_run_description
 from training.trainer import Trainer
 from utils.devices import choose_device
+from utils.image_io import training_size
 from utils.progress import say, set_quiet, warn
 from utils.script import run
 from utils.seeds import set_seed
@@ -106,14 +107,17 @@ def read_command_line(args: Sequence[str] | None) -> tuple[RunOptions, SceneInfo
 def parse_again(args: Sequence[str] | None, first: RunOptions, info: SceneInfo, kind: str) -> tuple:
     """The command line on top of the defaults of scenes that move in this way."""
     if kind == "per_timestep":
-        return parse_tracking(args, first.tracking, len({camera.time for camera in info.train}))
+        return parse_tracking(args, first.tracking, info, first.model.resolution)
     return parse_moving(args, bool(first.semantic.foundation_model), first.motion.compat)
 
 
-def parse_tracking(args: Sequence[str] | None, tracking: TrackingParams, num_times: int) -> tuple:
-    """The command line on top of the defaults of rigs, which depend on the steps for each moment."""
+def parse_tracking(args: Sequence[str] | None, tracking: TrackingParams, info: SceneInfo, resolution: int) -> tuple:
+    """The command line on top of the defaults of rigs, which depend on the moments and the pictures of the first."""
+    times = [camera.time for camera in info.train]
+    sizes = [training_size(c.width, c.height, resolution or 1) for c in info.train if c.time == min(times)]
+    shape = len(set(times)), sum(width * height for width, height in sizes)
     for _ in range(2):
-        groups = parse(DESCRIPTION, *GROUPS, args=args, preset=tracking_preset(tracking, num_times))
+        groups = parse(DESCRIPTION, *GROUPS, args=args, preset=tracking_preset(tracking, *shape))
         tracking = groups[GROUPS.index(TrackingParams)]
     return groups
 

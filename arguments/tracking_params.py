@@ -20,6 +20,8 @@ class TrackingParams:
     """A moment is done when a hundred steps lower its loss by less than this share; 0 = all steps."""
     mask_free: bool = False
     """Everything may move, whatever the foreground masks say; chosen by itself where there are none."""
+    find_resting: bool = True
+    """Without masks: Gaussians at which some cameras never see a change stand still."""
     propagation: Literal["velocity", "velocity_so3", "damped", "none"] = "velocity_so3"
     """First guess of a moment: on at the same velocity (turns along a line, or on the sphere), or slower, or not."""
     damping: float = 0.7
@@ -70,6 +72,8 @@ class TrackingParams:
     """Share of each moment's steps after which newcomers are looked for."""
     birth_moments: int = 3
     """Moments in which the opacity and size of newborn Gaussians are still found."""
+    max_displacement: float = 0.2
+    """Stop with advice where what may move has moved by more than this share of the extent at once; 0 = never."""
     max_drop_db: float = 3.0
     """Stop with advice where the PSNR of a moment is so much below that of the one before; 0 = never."""
     track_precision: Literal["compact", "float32"] = "compact"

@@ -7,6 +7,7 @@ from arguments.presets import Preset
 from arguments.tracking_params import TrackingParams
 
 FIRST_RESET = 0.3  # of the first moment's steps
+PIXELS_PER_GAUSSIAN = 25  # as in the published clips: 27 pictures of 640x360 for 250 000 Gaussians
 COMPAT = {
     "step_iterations": 2000,
     "settle_tolerance": 0.0,
@@ -20,11 +21,17 @@ COMPAT = {
     "neighbour_falloff": 2000.0,
     "cut_strain": 0.0,
     "births": False,
+    "find_resting": False,
+    "max_displacement": 0.0,
 }
 
 
-def tracking_preset(tracking: TrackingParams, num_times: int) -> Preset:
-    """Defaults of a rig's scene with so many moments (Dynamic 3D Gaussians, Luiten et al. 2024)."""
+def tracking_preset(tracking: TrackingParams, num_times: int, num_pixels: int = 0) -> Preset:
+    """Defaults of a rig's scene with so many moments (Dynamic 3D Gaussians, Luiten et al. 2024).
+
+    `num_pixels` of all training pictures of one moment limit the Gaussians: more than they can tell apart are free to
+    wander, and are lost. 0 = no limit.
+    """
     compat, first = tracking.preset == "d3dg_compat", tracking.first_iterations
     total = first + (num_times - 1) * tracking.step_iterations
     return {
@@ -38,6 +45,7 @@ def tracking_preset(tracking: TrackingParams, num_times: int) -> Preset:
             "densify_from_iter": min(500, first // 20),
             "densify_until_iter": first // 2 + 1,
             "opacity_reset_interval": max(1, round(FIRST_RESET * first)),
+            "max_gaussians": 0 if compat else num_pixels // PIXELS_PER_GAUSSIAN,
         },
         TrackingParams: {"preset": tracking.preset, **(COMPAT if compat else {})},
         TrainParams: {"test_iterations": (first, total), "save_iterations": (total,)},

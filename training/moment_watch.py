@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from arguments import TrackingParams
 from training.run_log import RunLog
 from utils.errors import UserError
 from utils.progress import say
@@ -17,8 +18,8 @@ MEASURED_VIEWS = 4  # of a moment
 class MomentWatch:
     """Reports each moment, and stops where one is far worse than the one before."""
 
-    def __init__(self, max_drop_db: float) -> None:
-        self.max_drop_db = max_drop_db
+    def __init__(self, tracking: TrackingParams, extent: float) -> None:
+        self.max_drop_db, self.max_displacement = tracking.max_drop_db, tracking.max_displacement * extent
         self._psnr: float | None = None  # of the moment before
 
     def report(self, trainer: Trainer, log: RunLog) -> None:
@@ -31,7 +32,16 @@ class MomentWatch:
         seconds = round(trainer.seconds, 3)
         log.write(iteration, "moment", moment=step, psnr=psnr, speed=speed, seconds=seconds)
         say(f"moment {step + 1} of {len(motion.times)}: PSNR {psnr:.2f} dB, moved by {speed:.3g}, {seconds:.0f} s")
+        self._check_speed(speed, step)
         self._check(psnr, step)
+
+    def _check_speed(self, speed: float, step: int) -> None:
+        if self.max_displacement and speed > self.max_displacement:
+            raise UserError(
+                f"moment {step + 1}: what may move has moved by {speed:.3g} on average; expected at most "
+                f"{self.max_displacement:.3g}: look for frames that are left out or for cameras out of step, or go on "
+                "with --max_displacement 0; all moments before are saved"
+            )
 
     def _check(self, psnr: float, step: int) -> None:
         """The first moment is no measure for the others: there sizes, opacities and colours are fitted too."""

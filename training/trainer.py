@@ -37,6 +37,7 @@ from training.optimizers import DenseAdam, SparseAdam, build_optimizer, learning
 from training.options import RunOptions
 from training.output_folder import resume_command
 from training.parameter_surgery import zero_moments
+from training.resting import let_rest
 from training.run_log import LossWatch, RunLog, require_finite_motion
 from training.schedules import SH_DEGREE_INTERVAL, Background, CameraOrder, GrowingOrder, LearningRates
 from utils.progress import Progress, say
@@ -90,7 +91,7 @@ class Trainer:
         self._watch = LossWatch(1 if model.device.type == "cpu" or options.pipeline.debug else READ_LOSS_EVERY)
         self._log_every = max(1, min(MAX_LOG_INTERVAL, optimization.iterations // 50))
         self._saved_revision: int | None = None  # of the model's rows, where the motion adds some
-        self.moments = MomentWatch(options.tracking.max_drop_db)
+        self.moments = MomentWatch(options.tracking, scene.extent)
         self._graphs: GraphedSteps | None = None
         if self._may_use_graphs():
             self._graphs = GraphedSteps(self._work, self._count_pairs, scene.train, scene.images, model.device)
@@ -107,6 +108,8 @@ class Trainer:
                 self.iteration = self.model.motion.following(self.iteration)
                 self._report(self._iterate(), bar, log)
                 self.density.update(self.model, self.optimizer, self.iteration)
+                if self.model.motion.seeks_rest(self.iteration):
+                    let_rest(self)
                 if self.model.motion.seeks_newcomers(self.iteration):
                     welcome_newcomers(self)
                 self._checkpoint()

@@ -149,6 +149,15 @@ class Motion(ABC):
         """Take note of the last rows of the model, which are Gaussians born in this iteration."""
         del model
 
+    def seeks_rest(self, iteration: int) -> bool:
+        """Whether the pictures are to be asked after this iteration what does not move."""
+        del iteration
+        return False
+
+    def let_rest(self, model: GaussianModel, resting: Tensor) -> None:
+        """Take note of which Gaussians [N] bool do not move."""
+        del model, resting
+
     def is_due(self, iteration: int) -> bool:
         """Whether there is something new to save and to report after this iteration."""
         del iteration

@@ -7,6 +7,8 @@ Wang et al. 2025, but all levels are trained at the same time.)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -21,6 +23,45 @@ from utils.transforms import quaternion_multiply, quaternion_to_matrix
 MEMBERS = 400  # of a usual small part
 MAX_PARTS = 128
 NUM_LEVELS = 2
+RUN = 128  # members whose gradients are added by one thread after the other
+
+
+@dataclass(frozen=True, eq=False)
+class _Members:
+    """The members of P parts in K runs of equal length, so that sums over them need no long chain of additions."""
+
+    runs: Tensor  # [K, RUN] indices into the M Gaussians, M where a run has ended
+    part: Tensor  # [K] that the run belongs to
+
+    @classmethod
+    def of(cls, member: Tensor, size: Tensor) -> _Members:
+        """Of parts with `size` [P] members each, named by `member` [M]."""
+        num_runs = (size + RUN - 1) // RUN
+        order = member.argsort(stable=True)
+        rank = torch.arange(len(member), device=member.device) - (size.cumsum(0) - size)[member[order]]
+        row = (num_runs.cumsum(0) - num_runs)[member[order]] + rank // RUN
+        runs = torch.full((int(num_runs.sum()), RUN), len(member), device=member.device)
+        runs[row, rank % RUN] = order
+        return cls(runs, torch.repeat_interleave(torch.arange(len(size), device=member.device), num_runs))
+
+
+class _Shared(torch.autograd.Function):
+    """Rows [M, C] of a table [P, C], that of its part for every Gaussian; the gradient is a sum over the members.
+
+    A usual gather adds one member after the other: whole things have tens of thousands.
+    """
+
+    @staticmethod
+    def forward(ctx, table: Tensor, member: Tensor, members: _Members) -> Tensor:
+        ctx.members, ctx.count = members, len(table)
+        return table.index_select(0, member)
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor):
+        runs, part = ctx.members.runs, ctx.members.part
+        padded = F.pad(gradient, (0, 0, 0, 1))
+        sums = padded[runs.flatten()].unflatten(0, runs.shape).sum(1)
+        return gradient.new_zeros(ctx.count, gradient.shape[1]).index_add_(0, part, sums), None, None
 
 
 class Parts:
@@ -33,6 +74,7 @@ class Parts:
         self.turns = nn.Parameter(torch.zeros(count, 3, device=member.device))  # axis times angle in rad, about
         self.shifts = nn.Parameter(torch.zeros(count, 3, device=member.device))  # world units
         self.centers = torch.zeros(count, 3, device=member.device)  # world
+        self._members = _Members.of(member, self.size[:, 0])
 
     @torch.no_grad()
     def followed_by(self, means: Tensor) -> Parts:
@@ -55,7 +97,7 @@ class Parts:
         """Means [M, 3] and quaternions [M, 4] carried along."""
         quats = F.normalize(F.pad(0.5 * self.turns, (1, 0), value=1.0), dim=1)
         turn = torch.cat([quaternion_to_matrix(quats).flatten(1), self.centers, self.shifts, quats], dim=1)
-        own = turn.index_select(0, self.member)  # one gather: its gradient is one sum over the members
+        own = _Shared.apply(turn, self.member, self._members)
         matrices, centers, shifts, quats = own[:, :9].unflatten(1, (3, 3)), own[:, 9:12], own[:, 12:15], own[:, 15:]
         turned = (matrices * (means - centers)[:, None, :]).sum(-1)
         return turned + centers + shifts, quaternion_multiply(quats, quats_wxyz)

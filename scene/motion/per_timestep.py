@@ -220,6 +220,17 @@ class PerTimestep(Motion):
         """How far what may move has moved since the moment before, on average, world units."""
         return self.course.speed()
 
+    # ---- what rests ----
+
+    def seeks_rest(self, iteration: int) -> bool:
+        """See `Motion`: at the end of the first moment, where no masks say it."""
+        return self.tracking.find_resting and not self.uses_masks and iteration == self.timeline.end_of(0)
+
+    @torch.no_grad()
+    def let_rest(self, model: GaussianModel, resting: Tensor) -> None:
+        """See `Motion`."""
+        model.params[CODE_NAME][resting, FOREGROUND] = 0.0
+
     # ---- newcomers ----
 
     def _birth_check(self, step: int) -> int:

@@ -5,11 +5,11 @@ from arguments import OptimizationParams, TrackingParams, TrainParams, parse, tr
 GROUPS = (OptimizationParams, TrackingParams, TrainParams)
 
 
-def parsed(words: list[str], moments: int = 5) -> tuple:
+def parsed(words: list[str], moments: int = 5, pixels: int = 0) -> tuple:
     """Options of a rig with so many moments, as train.py reads them."""
     tracking = parse("test", *GROUPS, args=words)[1]
     for _ in range(2):
-        groups = parse("test", *GROUPS, args=words, preset=tracking_preset(tracking, moments))
+        groups = parse("test", *GROUPS, args=words, preset=tracking_preset(tracking, moments, pixels))
         tracking = groups[1]
     return groups
 
@@ -32,3 +32,9 @@ def test_compat_has_the_published_constants():
 def test_the_command_line_wins():
     optimization, tracking, _ = parsed(["--preset", "d3dg_compat", "--step_iterations", "10", "--parts"])
     assert optimization.iterations == 10_000 + 40 and tracking.parts
+
+
+def test_pictures_limit_the_gaussians_of_ours_alone():
+    assert parsed([], pixels=1000)[0].max_gaussians == 40
+    assert parsed(["--max_gaussians", "7"], pixels=1000)[0].max_gaussians == 7
+    assert parsed(["--preset", "d3dg_compat"], pixels=1000)[0].max_gaussians == 0

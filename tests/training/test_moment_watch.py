@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from arguments import TrackingParams
 from training.moment_watch import MomentWatch
 from utils.errors import UserError
 
@@ -25,7 +26,7 @@ def trainer(step: int, psnr: float):
 
 
 def test_moments_are_logged_and_a_sudden_drop_stops():
-    watch, log = MomentWatch(max_drop_db=3.0), Log()
+    watch, log = MomentWatch(TrackingParams(), extent=1.0), Log()
     for step, psnr in enumerate((40.0, 30.0, 28.0)):  # the first moment is no measure
         watch.report(trainer(step, psnr), log)
     assert [figures["moment"] for _, _, figures in log.records] == [0, 1, 2]
@@ -36,7 +37,15 @@ def test_moments_are_logged_and_a_sudden_drop_stops():
 
 
 def test_without_a_limit_nothing_stops():
-    watch, log = MomentWatch(max_drop_db=0.0), Log()
+    watch, log = MomentWatch(TrackingParams(max_drop_db=0.0), extent=1.0), Log()
     for step, psnr in enumerate((40.0, 30.0, 5.0)):
         watch.report(trainer(step, psnr), log)
     assert len(log.records) == 3
+
+
+def test_a_leap_of_everything_stops():
+    with pytest.raises(
+        UserError, match=r"moment 2: what may move has moved by 0\.1 on average; expected at most 0\.08"
+    ):
+        MomentWatch(TrackingParams(), extent=0.4).report(trainer(1, 30.0), Log())
+    MomentWatch(TrackingParams(max_displacement=0.0), extent=0.4).report(trainer(1, 30.0), Log())

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from scene.motion.bonds import Bonds
-from scene.motion.parts import Parts, connected, levels_of
+from scene.motion.parts import Parts, _Shared, connected, levels_of
 from utils.transforms import quaternion_multiply, quaternion_to_matrix
 
 
@@ -114,3 +114,14 @@ def descend(steps: int, has_parts: bool) -> float:
 def test_a_fast_turn_is_found_with_parts_and_not_without():
     assert abs(descend(60, True) - 1) < 0.05
     assert descend(60, False) < 0.5
+
+
+def test_gradients_of_parts_are_sums_over_their_members():
+    member = torch.randint(0, 5, (700,), generator=torch.Generator().manual_seed(4))
+    member[:5] = torch.arange(5)
+    table = torch.randn(5, 3, dtype=torch.double, requires_grad=True)
+    parts, weights = Parts(member), torch.randn(700, 3, dtype=torch.double)
+    shared = _Shared.apply(table, member, parts._members)
+    (found,) = torch.autograd.grad(shared, table, weights)
+    (expected,) = torch.autograd.grad(table[member], table, weights)
+    assert torch.equal(shared, table[member]) and torch.allclose(found, expected)
