@@ -11,6 +11,7 @@ from typing import Any
 from arguments.cli import flag_names
 from arguments.convert_params import ConvertParams
 from arguments.edit_params import EditParams
+from arguments.full_eval_params import FullEvalParams
 from arguments.motion_params import MotionParams
 from arguments.params import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from arguments.script_params import FollowParams, MetricsParams, RenderParams, SegmentParams, VideoParams
@@ -33,6 +34,7 @@ SCRIPT_GROUPS: dict[str, tuple[type, ...]] = {
     "edit.py": (EditParams,),
     "convert.py": (ConvertParams,),
     "metrics.py": (MetricsParams,),
+    "full_eval.py": (FullEvalParams,),
     "videos.py": (VideoParams,),
 }
 

@@ -16,6 +16,7 @@ TRAIN, TEST, FIRST = (30, 80, 200), (230, 120, 0), (200, 30, 30)
 MARGIN = 1.25  # of the picture around the outermost camera
 FRUSTUM_SHARE = 0.12  # depth of a drawn camera, of the half picture
 DRAWN_POINTS = 200_000
+LARGE_DOTS = 20_000  # points below which each is 2 x 2 px
 LABELLED = 60  # cameras up to which all have a number
 FAR_POINTS = 3.0  # times the cameras' reach up to which the points widen the picture
 
@@ -51,7 +52,7 @@ def world_plans(cameras: Sequence[CameraInfo], cloud: PointCloud | None) -> dict
     right = right / np.linalg.norm(right)
     middle, reach = _window(centers, cloud)
     return {
-        "top": Plan(middle, np.stack([right, np.cross(right, down)]), reach),
+        "top": Plan(middle, np.stack([right, np.cross(down, right)]), reach),
         "side": Plan(middle, np.stack([right, down]), reach),
     }
 
@@ -103,9 +104,12 @@ def draw_plan(
 def _draw_points(pixels: np.ndarray, plan: Plan, cloud: PointCloud) -> None:
     chosen = np.unique(np.linspace(0, len(cloud) - 1, min(DRAWN_POINTS, len(cloud))).round().astype(int))
     at = np.floor(plan.place(cloud.positions[chosen].astype(np.float64)))
-    inside = ((at >= 0) & (at < SIDE_PX)).all(1)
+    inside = ((at >= 0) & (at < SIDE_PX - 1)).all(1)
     columns, rows = at[inside].astype(int).T
-    pixels[rows, columns] = (cloud.colors[chosen][inside].clip(0, 1) * 255).astype(np.uint8)
+    colours = (cloud.colors[chosen][inside].clip(0, 1) * 255).astype(np.uint8)
+    offsets = ((0, 0), (0, 1), (1, 0), (1, 1)) if len(chosen) < LARGE_DOTS else ((0, 0),)
+    for down, right in offsets:
+        pixels[rows + down, columns + right] = colours
 
 
 def _draw_camera(draw: ImageDraw.ImageDraw, plan: Plan, camera: CameraInfo, colour, label: str) -> None:
