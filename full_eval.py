@@ -33,10 +33,12 @@ SETS = {
     "db": ("deepblending", ("drjohnson", "playroom")),
 }
 IMAGES = {**dict.fromkeys(OUTDOOR, "images_4"), **dict.fromkeys(INDOOR, "images_2")}
-EXPOSURE = (
-    "--exposure --train_test_exp --exposure_lr_init 0.001 --exposure_lr_final 0.0001 "
-    "--exposure_lr_delay_steps 5000 --exposure_lr_delay_mult 0.001"
-).split()
+EXPOSURE = {
+    "--exposure_lr_init": "0.001",
+    "--exposure_lr_final": "0.0001",
+    "--exposure_lr_delay_steps": "5000",
+    "--exposure_lr_delay_mult": "0.001",
+}
 SCORES = ("PSNR", "SSIM", "LPIPS")
 
 
@@ -138,10 +140,11 @@ def training_words(job: Job, options: FullEvalParams) -> list[str]:
     """The command line of train.py for a scene."""
     steps = [str(step) for step in sorted(options.iterations)]
     words = ["-s", str(job.source), "-i", job.images, "-m", str(job.model)]
-    words += "--disable_viewer --quiet --eval --test_iterations -1".split()
+    words += ["--disable_viewer", "--quiet", "--eval", "--test_iterations", "-1"]
     words += ["--iterations", steps[-1], "--save_iterations", *steps]
     words += ["-d", "depths2/"] if options.use_depth else []
-    words += EXPOSURE if options.use_expcomp else []
+    if options.use_expcomp:
+        words += ["--exposure", "--train_test_exp", *(word for pair in EXPOSURE.items() for word in pair)]
     words += ["--optimizer_type", "sparse_adam"] if options.fast else []
     words += ["--antialiasing"] if options.aa else []
     return words + shlex.split(options.train_args)

@@ -11,9 +11,9 @@ import metrics
 from arguments import MetricsParams
 from tests.helpers import assert_one_line_error, run_script
 from tests.selection_folders import write_masks
+from tests.utils.published_vgg import linear_weights, vgg_weights
 from utils.errors import UserError
 from utils.files import read_json, write_json
-from tests.utils.published_vgg import linear_weights, vgg_weights
 from utils.image_io import read_image, write_png
 
 

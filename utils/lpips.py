@@ -24,9 +24,9 @@ class Lpips:
     """The distance of two pictures; the network is built once.
 
     Args:
-        weights: files with VGG16 in torchvision's key layout (`features.0.weight` ...) and, in the same file or another,
-            LPIPS's linear layers (`lin0.model.1.weight` ...). None: VGG16 of torchvision's cache. Linear layers that no
-            file has are those that torchmetrics brings along.
+        weights: files with VGG16 in torchvision's key layout (`features.0.weight` ...) and, in the same file or
+            another, LPIPS's linear layers (`lin0.model.1.weight` ...). No file = VGG16 of torchvision's cache. Linear
+            layers that no file has are those that torchmetrics brings along.
         stretch: whether pictures are stretched from 0..1 to -1..1, as LPIPS is meant ("pm1"); graphdeco does not.
         device: where the network runs.
 
@@ -84,9 +84,8 @@ def load_weights(network: torch.nn.Module, files: Sequence[Path]) -> None:
         if tensor is None or tensor.shape != wanted[key].shape:
             seen = "nothing" if tensor is None else f"shape {tuple(tensor.shape)}"
             names = ", ".join(map(str, files))
-            raise UserError(
-                f"{names}: {seen} under {source}; expected {tuple(wanted[key].shape)}, torchvision's VGG16; check the file"
-            )
+            expected = f"{tuple(wanted[key].shape)}, as in torchvision's VGG16"
+            raise UserError(f"{names}: {seen} under {source}; expected {expected}; check the file")
         found[key] = tensor
     network.load_state_dict(found, strict=False)
 
