@@ -39,9 +39,9 @@ class FullEvalParams:
     iterations: tuple[int, ...] = (7000, 30_000)
     """Steps that are saved and rendered; the last one ends the training."""
     train_args: str = ""
-    """More words for train.py, as one quoted text."""
+    """More words for train.py, as in --train_args="-r 8"."""
     render_args: str = ""
-    """More words for render.py, as one quoted text."""
+    """More words for render.py, as in --render_args="-r 8"."""
     lpips_weights: tuple[str, ...] = ()
     """Weight files for LPIPS, as in metrics.py."""
     quiet: bool = False

@@ -67,10 +67,12 @@ def photograph(pose: np.ndarray, walls: list[np.ndarray], distortion=(0.0, 0.0, 
     return image.reshape(height, width, 3)
 
 
-def write_photos(folder: Path, count: int, distortion=(0.0, 0.0, 0.0, 0.0), size=SIZE, start: int = 0) -> list[np.ndarray]:
+def write_photos(
+    folder: Path, count: int, distortion=(0.0, 0.0, 0.0, 0.0), size=SIZE, start: int = 0
+) -> list[np.ndarray]:
     """Photos `000.png` ... from an arc; returns their poses."""
     walls, views = textures(), poses(count)
     folder.mkdir(parents=True, exist_ok=True)
-    for number, pose in enumerate(views, start=start):
-        Image.fromarray(photograph(pose, walls, distortion, size)).save(folder / f"{number:03d}.png")
+    for number, pose in enumerate(views):
+        Image.fromarray(photograph(pose, walls, distortion)).save(folder / f"{number:03d}.png")
     return views

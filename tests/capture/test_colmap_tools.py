@@ -15,7 +15,9 @@ def workspace(tmp_path) -> Workspace:
     return Workspace(tmp_path / "database.db", tmp_path / "my photos", [["a b.jpg", "c.jpg"], ["d.jpg"]], "RADIAL", 900)
 
 
-@pytest.mark.parametrize(("version", "family"), [("3.9.1", "Sift"), ("3.12", "Sift"), ("3.13", "Feature"), ("4.0", "Feature")])
+@pytest.mark.parametrize(
+    ("version", "family"), [("3.9.1", "Sift"), ("3.12", "Sift"), ("3.13", "Feature"), ("4.0", "Feature")]
+)
 def test_option_names_follow_the_version(tmp_path, version, family):
     program = write_program(tmp_path / "bin dir/colmap", version)
     tool = ColmapProgram(str(program), use_gpu=True)
