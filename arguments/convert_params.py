@@ -38,8 +38,8 @@ class ConvertParams:
     """photos: COLMAP program to use instead of pycolmap; empty = one on the PATH that was built with CUDA."""
     magick_executable: str = ""
     """Accepted for old command lines; not needed, Pillow makes the smaller copies."""
-    mask_mode: Literal["occluder", "background"] = "occluder"
-    """photos with --mask_folder: what is masked out (0) is ignored in training, or is background (transparent)."""
+    mask_mode: Literal["occluder", "background", "cameras"] = "occluder"
+    """What --mask_folder masks out of photos: ignored in training, transparent, or only not used to find cameras."""
     model_path: Annotated[str, arg(aliases=["-m"])] = ""
     """export_d3dg: the model folder."""
     iteration: int = -1

@@ -33,7 +33,7 @@ SMEAR_PX = 15  # motion blur of every second frame of the video
 
 def convert_photos(data: Path, folder: Path) -> None:
     """From nothing but photos."""
-    script("convert.py", "-s", data / "fox_ngp/images", "-o", folder)
+    script("convert.py", "-s", data / "fox_ngp/images", "-o", folder, "--resize")
 
 
 def convert_video(data: Path, folder: Path) -> None:

@@ -208,7 +208,7 @@ def make_data_set(
     """Undistort, and put all parts into place."""
     with run.stage("undistortion"):
         pinhole = undistort_into(tool, photos.folder, model, staging)
-        if masks:
+        if masks and run.options.mask_mode != "cameras":
             undistort_masks(masks, model, pinhole, staging / "masks")
             if run.options.mask_mode == "background":
                 make_transparent(staging / "images", staging / "masks", pinhole)

@@ -135,6 +135,27 @@ def test_a_program_gives_the_same_scene_as_the_package(converted, tmp_path):
     assert read_scene(tmp_path / "set").train[0].fx == pytest.approx(read_scene(converted[0]).train[0].fx, rel=0.01)
 
 
+def test_sizes_have_lenses_of_their_own_and_masks_keep_points_away(tmp_path):
+    pycolmap = pytest.importorskip("pycolmap")
+    walls, right = textures(), SIZE[0] - 70
+    for number, pose in enumerate(poses(8)):
+        size = SIZE if number % 2 else (200, 200)
+        write_png(tmp_path / "input" / f"{number}.png", photograph(pose, walls, size=size))
+        mask = np.full(size[::-1], 255, np.uint8)
+        mask[:, right:] = 0
+        write_png(tmp_path / "masks" / f"{number}.png", mask)
+    words = {"mask_folder": str(tmp_path / "masks"), "mask_mode": "cameras", "camera": "SIMPLE_RADIAL"}
+    convert_photos(options(tmp_path, output=str(tmp_path / "set"), **words))
+    info = read_scene(tmp_path / "set")
+    assert len(info.train) == 8 and not (tmp_path / "set/masks").exists()
+    assert len(read_json(tmp_path / "set/convert.json")["lenses"]) == 2
+    assert all(camera.fx == pytest.approx(FOCAL, rel=0.03) for camera in info.train)
+    database = pycolmap.Database.open(tmp_path / "set/distorted/database.db")
+    columns = np.concatenate([database.read_keypoints(number)[:, 0] for number in range(1, 9)])
+    database.close()
+    assert len(columns) > 1000 and columns.max() < right + 1
+
+
 @pytest.mark.slow
 def test_a_video_becomes_a_data_set(tmp_path):
     pytest.importorskip("pycolmap")
