@@ -67,7 +67,7 @@ def _group_table(group: type) -> str:
     lines += ["| flag | default | meaning |", "|---|---|---|"]
     names, docs = flag_names(group), field_docs(group)
     for field in dataclasses.fields(group):
-        flags = " ".join(f"`{flag}`" for flag in names[field.name] if not flag.startswith("--no_"))
+        flags = " ".join(f"`{flag}`" for flag in names[field.name] if flag != f"--no_{field.name}")
         lines.append(f"| {flags} | {_default_text(field.default)} | {docs[field.name]} |")
     return "\n".join(lines) + "\n"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +54,8 @@ def explain(folder: Path, output: Path) -> None:
         warn(problem)
     for path in draw(info, output):
         say(f"written: {path}")
-    say(f"next: python train.py -s {folder} -m output/{folder.resolve().name} --eval")
+    source, model = shlex.quote(str(folder)), shlex.quote(f"output/{folder.resolve().name}")
+    say(f"next: python train.py -s {source} -m {model} --eval")
 
 
 def say_readers(folder: Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -225,9 +226,10 @@ def make_data_set(
 def say_next(run: Conversion) -> None:
     """Where the data set is and what can be done with it."""
     folder, total = run.places.output, sum(run.seconds.values())
+    source, model = shlex.quote(str(folder)), shlex.quote(f"output/{folder.resolve().name}")
     say(f"data set: {folder} ({format_seconds(total)} in all)")
-    say(f"next: python convert.py --check {folder}")
-    say(f"next: python train.py -s {folder} -m output/{folder.resolve().name} --eval")
+    say(f"next: python convert.py --check {source}")
+    say(f"next: python train.py -s {source} -m {model} --eval")
 
 
 def _sizes(photos: Photos) -> str:

@@ -83,8 +83,8 @@ def test_senseless_options_are_refused(options, expected):
 
 
 def test_photos_are_what_is_converted_by_default(tmp_path):
-    result = run_script("convert.py", "-s", tmp_path)
-    assert_one_line_error(result, "no photos in it and no folder input/")
+    with pytest.raises(ValueError, match="no photos in it and no folder input/"):
+        main(["-s", str(tmp_path)])
     result = run_script("convert.py", "--check", tmp_path, "-o", tmp_path / "pictures")
     assert_one_line_error(result, "no reader knows it")
     assert "hint: photos go into input/" in result.stdout

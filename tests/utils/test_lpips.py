@@ -34,35 +34,41 @@ def pair():
     return torch.rand(3, 40, 52, generator=generator), torch.rand(3, 40, 52, generator=generator)
 
 
-@pytest.mark.parametrize("in_one_file", [True, False])
-def test_the_numbers_follow_the_formula(tmp_path, pair, in_one_file):
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Weight files: (VGG16 and linear layers in one, VGG16 alone, linear layers alone)."""
+    folder, parts = (
+        tmp_path_factory.mktemp("weights"),
+        (vgg_weights() | linear_weights(), vgg_weights(), linear_weights()),
+    )
+    for number, part in enumerate(parts):
+        torch.save(part, folder / f"{number}.pth")
+    return [folder / f"{number}.pth" for number in range(3)]
+
+
+def test_the_numbers_follow_the_formula(files, pair):
     weights, linear = vgg_weights(), linear_weights()
-    parts = [weights | linear] if in_one_file else [weights, linear]
-    files = [tmp_path / f"{number}.pth" for number in range(len(parts))]
-    for path, part in zip(files, parts, strict=True):
-        torch.save(part, path)
-    assert Lpips(files)(*pair) == pytest.approx(formula(*pair, weights, linear), rel=1e-4)
-    stretched = [2 * picture - 1 for picture in pair]
-    assert Lpips(files, stretch=True)(*pair) == pytest.approx(formula(*stretched, weights, linear), rel=1e-4)
-    assert Lpips(files)(pair[0], pair[0]) == 0
+    plain, stretched = Lpips(files[:1]), Lpips(files[1:], stretch=True)
+    assert plain(*pair) == pytest.approx(formula(*pair, weights, linear), rel=1e-4)
+    wide = [2 * picture - 1 for picture in pair]
+    assert stretched(*pair) == pytest.approx(formula(*wide, weights, linear), rel=1e-4)
+    assert plain(pair[0], pair[0]) == 0
 
 
-def test_the_cache_of_torchvision_is_found_and_linear_layers_are_brought_along(tmp_path, pair, monkeypatch):
+def test_the_cache_of_torchvision_is_found_and_linear_layers_are_brought_along(tmp_path, files, pair, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(LpipsUnavailable, match="nothing is downloaded"):
         Lpips()
     (tmp_path / "hub/checkpoints").mkdir(parents=True)
-    torch.save(vgg_weights(), tmp_path / "hub/checkpoints" / VGG_FILE)
-    torch.save(vgg_weights() | linear_weights(), tmp_path / "both.pth")
-    assert 0 < Lpips()(*pair) != pytest.approx(Lpips([tmp_path / "both.pth"])(*pair))
+    (tmp_path / "hub/checkpoints" / VGG_FILE).symlink_to(files[1])
+    assert 0 < Lpips()(*pair) != pytest.approx(Lpips(files[:1])(*pair))
 
 
-def test_wrong_files_are_named(tmp_path):
+def test_wrong_files_are_named(tmp_path, files):
     with pytest.raises(UserError, match="absent.pth: no such file"):
         Lpips([tmp_path / "absent.pth"])
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(UserError, match="no table of tensors"):
         Lpips([tmp_path / "list.pth"])
-    torch.save(linear_weights(), tmp_path / "linear.pth")
     with pytest.raises(UserError, match="nothing under features.0.weight"):
-        Lpips([tmp_path / "linear.pth"])
+        Lpips(files[2:])
