@@ -32,6 +32,7 @@ from utils.progress import format_seconds, say, warn
 FEW_SHARE = 0.8  # of the photos; fewer registered ones get advice
 LARGE_ERROR_PX = 1.5  # mean reprojection error from which on it is said
 MIN_PHOTOS = 3
+ALL_PARTS = (*(f"images_{divisor}" for divisor in SMALLER), "masks", TIMES_FILE, "images", "sparse")
 
 
 @dataclass
@@ -102,9 +103,12 @@ def check_targets(run: Conversion) -> None:
 
 def part_names(options: ConvertParams) -> list[str]:
     """Parts of the finished data set; `sparse`, by which it is known, comes last."""
-    smaller = [f"images_{divisor}" for divisor in SMALLER] if options.resize is not None else []
-    masks = ["masks"] if options.mask_folder and options.mask_mode == "occluder" else []
-    return [*smaller, *masks, *([TIMES_FILE] if options.times else []), "images", "sparse"]
+    is_left_out = {
+        "masks": not options.mask_folder or options.mask_mode != "occluder",
+        TIMES_FILE: not options.times,
+        **{f"images_{divisor}": options.resize is None for divisor in SMALLER},
+    }
+    return [name for name in ALL_PARTS if not is_left_out.get(name, False)]
 
 
 def video_photos(run: Conversion, staging: Path) -> Photos:
@@ -219,7 +223,10 @@ def make_data_set(
     if run.options.times:
         names = sorted(image.name for image in read_images(pinhole))
         write_json(staging / TIMES_FILE, dict(zip(names, numbers_from_names(names), strict=True)))
-    for name in part_names(run.options):
+    parts = part_names(run.options)
+    for name in set(run.results.record["parts"]) & set(ALL_PARTS) - set(parts):
+        run.results.drop(name, staging)
+    for name in parts:
         run.results.place(staging / name, name)
 
 

@@ -66,6 +66,14 @@ class ResultFolder:
         made.rename(target)
         return target
 
+    def drop(self, name: str, staging: Path) -> None:
+        """Take away a part of an earlier run, which would not fit the new ones."""
+        self.check_free([name])
+        if (self.folder / name).exists():
+            (self.folder / name).rename(staging / f".earlier-{uuid.uuid4().hex[:8]}")
+        self.record["parts"] = [part for part in self.record["parts"] if part != name]
+        self._write()
+
     def finish(self, facts: dict[str, Any]) -> None:
         """Leave the record of a whole conversion."""
         self.record |= facts | {"complete": True}

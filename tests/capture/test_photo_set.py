@@ -95,6 +95,8 @@ def test_an_existing_data_set_is_kept_and_known_cameras_are_used_again(converted
     before = (root / "sparse/0/cameras.bin").read_bytes()
     convert_photos(options(root, skip_matching=True, overwrite=True))
     assert (root / "sparse/0/cameras.bin").read_bytes() == before
+    assert not (root / "images_2").exists() and read_json(root / "convert.json")["parts"] == [
+        "distorted", "images", "sparse"]  # fmt: skip
     convert_photos(options(root, skip_matching=True, output=str(tmp_path / "elsewhere"), times=True))
     assert read_json(tmp_path / "elsewhere/times.json") == {f"{i:03d}.png": float(i) for i in range(COUNT)}
     assert read_scene(tmp_path / "elsewhere").num_times == COUNT
