@@ -1,5 +1,10 @@
-"""Makes data sets of recordings, and brings results of Dynamic 3D Gaussians in and out.
+"""Makes data sets of photos, videos and recordings of rigs, and brings results of Dynamic 3D Gaussians in and out.
 
+    python convert.py -s data/mine                                  # photos in data/mine/input
+    python convert.py -s photos -o data/mine --resize
+    python convert.py --video clip.mp4 -o data/mine
+    python convert.py -s data/mine --skip_matching                  # the model is in data/mine/distorted/sparse/0
+    python convert.py --check data/mine
     python convert.py --mode rig -s videos -o data/mine
     python convert.py --mode rig -s videos -o data/mine --baseline cam_00 cam_04 3.2 --plates empty_stage
     python convert.py --mode rig -s frames -o data/mine --calibration sparse/0
@@ -7,17 +12,20 @@
     python convert.py --mode import_d3dg -s params.npz --data data/basketball -o output/basketball
     python convert.py --mode export_d3dg -m output/basketball -o params.npz
 
-docs/own_rig.md says what comes out, and what to do when something fails.
+docs/own_photos.md and docs/own_rig.md say what comes out, and what to do when something fails.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from arguments.cli import parse
 from arguments.convert_params import ConvertParams
+from capture.check import DEFAULT_OUTPUT, explain
 from capture.panoptic import panoptic_options
+from capture.photo_set import convert_photos
 from capture.rig import convert_rig
 from gaussian_renderer.clip_exchange import export_clip, import_clip
 from scene.formats.d3dg import read_params_npz
@@ -26,14 +34,17 @@ from utils.errors import UserError
 from utils.progress import say, set_quiet
 from utils.script import run
 
+RIG_FPS = 30.0  # of folders of pictures
+
 
 def main(args: Sequence[str] | None = None) -> None:
     """Convert what the command line says; `args` stands in for it."""
-    (options,) = parse("Make a data set of recordings, or exchange tracked clips.", ConvertParams, args=args)
+    (options,) = parse("Make a data set of photos or recordings, or exchange clips.", ConvertParams, args=args)
     set_quiet(options.quiet)
-    if options.mode not in MODES:
-        raise UserError(f"no --mode; expected one of {', '.join(MODES)}; add --mode rig for recordings")
-    MODES[options.mode](options)
+    if options.check:
+        explain(Path(options.check), Path(options.output or DEFAULT_OUTPUT))
+    else:
+        MODES[options.mode](options)
 
 
 def from_recordings(options: ConvertParams) -> None:
@@ -42,8 +53,9 @@ def from_recordings(options: ConvertParams) -> None:
         raise UserError("expected --output and either --source_path or --panoptic; give them")
     if (options.masks == "folder") != bool(options.mask_folder):
         raise UserError("--mask_folder and --masks folder belong together; give both or neither")
-    if options.resize is not None and min(options.resize) < 16:
+    if options.resize is not None and (len(options.resize) != 2 or min(options.resize) < 16):
         raise UserError(f"--resize is {options.resize}; expected a width and a height of 16 px or more; change it")
+    options = replace(options, fps=RIG_FPS if options.fps is None else options.fps)
     convert_rig(panoptic_options(options) if options.panoptic else options)
 
 
@@ -66,7 +78,7 @@ def to_d3dg(options: ConvertParams) -> None:
     export_clip(Path(options.model_path), Path(options.output), options.iteration)
 
 
-MODES = {"rig": from_recordings, "import_d3dg": from_d3dg, "export_d3dg": to_d3dg}
+MODES = {"photos": convert_photos, "rig": from_recordings, "import_d3dg": from_d3dg, "export_d3dg": to_d3dg}
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Scores a trained model: PSNR, SSIM and LPIPS of rendered views, IoU and accuracy of segmentation masks.
 
     python metrics.py -m output/run
+    python metrics.py -m output/* --stdev --lpips_weights vgg16.pth lpips_vgg.pth
     python metrics.py -m output/run --labels data/labels --object fox
     python metrics.py -m output/run --labels data --tracks data/tracks_gt.npz
 
@@ -9,37 +10,40 @@ Reads what render.py (and segment.py) wrote and writes `results.json` and `per_v
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import ndraster
 import numpy as np
-import torch
 from torch import Tensor
 
+import utils.lpips
 from arguments import MetricsParams, parse
 from encoders.label_maps import CLASSES_FILE, read_ids
 from encoders.label_scores import LABELS, confusion_scores
 from encoders.mask_scores import read_manifest, resolve_object, score_masks
 from encoders.true_labels import TrueLabels
 from gaussian_renderer.tracks import Tracks, TrueTracks, track_scores
+from utils.devices import choose_device
 from utils.errors import UserError
 from utils.files import read_json, write_json
 from utils.image_io import read_image, to_float
 from utils.metrics import psnr
-from utils.progress import say, set_quiet
-from utils.script import run
+from utils.progress import say, set_quiet, warn
+from utils.script import describe, run
 
 CONVENTION = (
     "8-bit PNGs in 0..1; PSNR = 10 log10(1/MSE) over all pixels and channels of a view; SSIM 11x11, sigma 1.5, zero "
-    "padding; LPIPS VGG on 0..1 input (graphdeco's habit); each the mean over views"
+    "padding; LPIPS VGG v0.1 on {lpips} input; each the mean over views with finite PSNR"
 )
+LPIPS_INPUT = {"graphdeco": "0..1 (graphdeco's habit)", "pm1": "-1..1"}
 LABEL_CONVENTION = (
     "one confusion matrix over all views; classes matched by name, pixels of other classes left out; mIoU over the "
     "classes that occur"
 )
-Lpips = Callable[[Tensor, Tensor], Tensor]
+Lpips = Callable[[Tensor, Tensor], float]
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -48,9 +52,17 @@ def main(args: Sequence[str] | None = None) -> None:
     set_quiet(params.quiet)
     if not params.model_paths:
         raise UserError("-m names no folder; expected at least one model folder of train.py")
-    lpips = load_lpips()
+    lpips, failures = load_lpips(params), []
     for model_path in params.model_paths:
-        score_model(Path(model_path), params, lpips)
+        try:
+            score_model(Path(model_path), params, lpips)
+        except (UserError, OSError) as error:
+            if len(params.model_paths) == 1:
+                raise
+            warn(describe(error))
+            failures.append(model_path)
+    if failures:
+        raise UserError(f"{len(failures)} of {len(params.model_paths)} folders not measured: {', '.join(failures)}")
 
 
 def score_model(model_path: Path, params: MetricsParams, lpips: Lpips | None) -> dict:
@@ -58,7 +70,7 @@ def score_model(model_path: Path, params: MetricsParams, lpips: Lpips | None) ->
     results, per_view = {}, {}
     labels = TrueLabels.open(params.labels) if params.labels else None
     for folder in rendered_folders(model_path):
-        results[folder.name], per_view[folder.name] = score_images(folder, lpips)
+        results[folder.name], per_view[folder.name] = score_images(folder, lpips, params)
         if labels and (folder / "saved_labels").is_dir():
             results[folder.name] |= label_scores(rendered_labels(folder, model_path), labels)
         say_scores(f"{model_path.name} {folder.name} test", results[folder.name])
@@ -102,7 +114,7 @@ def rendered_folders(model_path: Path) -> list[Path]:
     return sorted(path.parent for path in model_path.glob("test/*/renders") if (path.parent / "gt").is_dir())
 
 
-def score_images(folder: Path, lpips: Lpips | None) -> tuple[dict, dict]:
+def score_images(folder: Path, lpips: Lpips | None, params: MetricsParams) -> tuple[dict, dict]:
     """Mean and per-view scores of one folder with renders/ and gt/."""
     names = sorted(path.name for path in (folder / "renders").glob("*.png"))
     missing = [name for name in names if not (folder / "gt" / name).is_file()]
@@ -111,7 +123,8 @@ def score_images(folder: Path, lpips: Lpips | None) -> tuple[dict, dict]:
         raise UserError(f"{folder}: {seen}; expected equal names in renders/ and gt/; run render.py again")
     scores = {name: score_pair(folder / "renders" / name, folder / "gt" / name, lpips) for name in names}
     per_view = {key: {name: scores[name][key] for name in names} for key in scores[names[0]]}
-    return mean_scores(per_view) | {"convention": CONVENTION}, per_view
+    convention = {"convention": CONVENTION.format(lpips=LPIPS_INPUT[params.lpips_range])}
+    return summary(per_view, params.stdev) | convention, per_view
 
 
 def score_pair(render_path: Path, truth_path: Path, lpips: Lpips | None) -> dict[str, float]:
@@ -121,29 +134,34 @@ def score_pair(render_path: Path, truth_path: Path, lpips: Lpips | None) -> dict
         sizes = f"{tuple(image.shape)} and {tuple(truth.shape)}"
         raise UserError(f"{render_path}: render and photo have shapes {sizes}; expected the same; run render.py again")
     scores = {"SSIM": float(ndraster.ssim(image, truth)), "PSNR": psnr(image, truth)}
-    if lpips is not None:
-        with torch.no_grad():
-            scores["LPIPS"] = float(lpips(image[None], truth[None]))
-    return scores
+    return scores if lpips is None else scores | {"LPIPS": lpips(image, truth)}
 
 
-def mean_scores(per_view: dict[str, dict[str, float]]) -> dict[str, float]:
-    """Mean over views of each score."""
-    return {key: float(np.mean(list(values.values()))) for key, values in per_view.items()}
+def summary(per_view: dict[str, dict[str, float]], with_stdev: bool) -> dict:
+    """Mean of each score over the views whose PSNR is finite (over all if none is), and the names of the others.
+
+    A view that equals its photo to the last bit has an infinite PSNR: usually an empty picture of a masked scene.
+    """
+    endless = [name for name, value in per_view["PSNR"].items() if not math.isfinite(value)]
+    counted = [name for name in per_view["PSNR"] if name not in endless] or endless
+    values = {key: [views[name] for name in counted] for key, views in per_view.items()}
+    result: dict = {key: float(np.mean(listed)) for key, listed in values.items()}
+    if with_stdev:
+        result |= {f"{key}_STDEV": float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for key, v in values.items()}
+    if endless:
+        warn(f"{len(endless)} views equal their photos (infinite PSNR), left out of the means: {', '.join(endless)}")
+        result["left_out"] = endless
+    return result
 
 
-def load_lpips() -> Lpips | None:
-    """LPIPS (VGG) when torchmetrics and the VGG16 weights are on this machine; otherwise one line and None."""
-    weights = Path(torch.hub.get_dir()) / "checkpoints" / "vgg16-397923af.pth"
-    if not weights.is_file():
-        say(f"LPIPS is skipped: no VGG16 weights at {weights} (nothing is downloaded)")
-        return None
+def load_lpips(params: MetricsParams) -> Lpips | None:
+    """LPIPS with the given or cached weights; where there are none, one line and None."""
+    device = choose_device("auto")
     try:
-        from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
-    except ImportError:
-        say("LPIPS is skipped: torchmetrics is missing; to have it: pip install torchmetrics")
+        return utils.lpips.Lpips(params.lpips_weights, params.lpips_range == "pm1", device)
+    except utils.lpips.LpipsUnavailable as reason:
+        say(f"LPIPS is skipped: {reason}")
         return None
-    return LearnedPerceptualImagePatchSimilarity(net_type="vgg", normalize=False).eval()
 
 
 @dataclass(frozen=True)

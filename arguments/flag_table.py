@@ -11,6 +11,7 @@ from typing import Any
 from arguments.cli import flag_names
 from arguments.convert_params import ConvertParams
 from arguments.edit_params import EditParams
+from arguments.full_eval_params import FullEvalParams
 from arguments.motion_params import MotionParams
 from arguments.params import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from arguments.script_params import FollowParams, MetricsParams, RenderParams, SegmentParams, VideoParams
@@ -33,6 +34,7 @@ SCRIPT_GROUPS: dict[str, tuple[type, ...]] = {
     "edit.py": (EditParams,),
     "convert.py": (ConvertParams,),
     "metrics.py": (MetricsParams,),
+    "full_eval.py": (FullEvalParams,),
     "videos.py": (VideoParams,),
 }
 
@@ -65,7 +67,7 @@ def _group_table(group: type) -> str:
     lines += ["| flag | default | meaning |", "|---|---|---|"]
     names, docs = flag_names(group), field_docs(group)
     for field in dataclasses.fields(group):
-        flags = " ".join(f"`{flag}`" for flag in names[field.name] if not flag.startswith("--no_"))
+        flags = " ".join(f"`{flag}`" for flag in names[field.name] if flag != f"--no_{field.name}")
         lines.append(f"| {flags} | {_default_text(field.default)} | {docs[field.name]} |")
     return "\n".join(lines) + "\n"
 

@@ -163,6 +163,12 @@ class MetricsParams:
 
     model_paths: Annotated[tuple[str, ...], arg(aliases=["-m", "--model_path"])]
     """Model folders whose test renders are measured."""
+    stdev: bool = False
+    """Also write the standard deviation of each score over the views (SSIM_STDEV and so on)."""
+    lpips_weights: tuple[str, ...] = ()
+    """Weight files for LPIPS: VGG16 of torchvision, and LPIPS's linear layers; left out = torchvision's cache."""
+    lpips_range: Literal["graphdeco", "pm1"] = "graphdeco"
+    """Values that LPIPS sees: 0..1 as graphdeco measures, or stretched to -1..1 (pm1) as LPIPS is meant."""
     labels: str = ""
     """True masks or label maps, to measure the masks of segment.py as well: their folder, or the data set's."""
     object: str = ""

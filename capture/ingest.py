@@ -61,7 +61,7 @@ def find_recordings(folder: Path, fps: float) -> list[Recording]:
     if videos and folders:
         mixed = f"videos ({videos[0].name} ...) and folders of pictures ({folders[0].name} ...)"
         raise UserError(f"{folder}: holds {mixed}; expected one kind; move the others away")
-    recordings = [_video(path) for path in videos] or [_picture_folder(path, fps) for path in folders]
+    recordings = [open_video(path) for path in videos] or [_picture_folder(path, fps) for path in folders]
     if len(recordings) < 2:
         ends = ", ".join(VIDEO_ENDINGS)
         raise UserError(f"{folder}: {len(recordings)} recordings; expected two or more videos ({ends}) or folders")
@@ -107,8 +107,8 @@ def _picture_folder(path: Path, fps: float) -> Recording:
     return Recording(path.name, path, np.arange(len(pictures)) / fps, image_size(pictures[0]), tuple(pictures))
 
 
-def _video(path: Path) -> Recording:
-    """Times from the packets, which is quick; the size from the first frame."""
+def open_video(path: Path) -> Recording:
+    """A video file: times from the packets, which is quick; the size from the first frame."""
     av = import_av()
     try:
         with av.open(str(path)) as container:

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 
 from capture.cloud import StageView, project
+from capture.plans import MARGIN, Plan, draw_plan
 from scene.scene_info import PointCloud
 from utils.report import Section, write_report
 
 DRAWN_POINTS = 2500
 OVERLAY_WIDTH_PX = 360
-PLAN_SIDE_PX = 560
 MASK_TINT, FOREGROUND_DOT, BACKGROUND_DOT = (255, 60, 60), (255, 210, 0), (0, 200, 255)
 
 
@@ -66,33 +66,8 @@ def overlay(view: StageView, cloud: PointCloud) -> np.ndarray:
 
 def plan(views: Sequence[StageView], cloud: PointCloud, axes: tuple[int, int]) -> np.ndarray:
     """Cameras and points seen along one axis of the world, uint8 [s, s, 3]; world y points down the picture."""
-    image = np.full((PLAN_SIDE_PX, PLAN_SIDE_PX, 3), 250, np.uint8)
-    centers = np.stack([view.camera.center for view in views])
+    cameras = [view.camera for view in views]
+    centers = np.stack([camera.center for camera in cameras])
     middle = (centers.max(0) + centers.min(0)) / 2
-    reach = 1.25 * max(float(np.abs(centers - middle).max()), 1e-9)
-
-    def place(points: np.ndarray) -> np.ndarray:
-        flat = (points - middle)[..., list(axes)] / reach
-        return np.round((flat + 1) / 2 * PLAN_SIDE_PX).astype(int)
-
-    at = place(cloud.positions)
-    inside = ((at >= 0) & (at < PLAN_SIDE_PX)).all(1)
-    image[at[inside, 1], at[inside, 0]] = (cloud.colors[inside] * 255).astype(np.uint8)
-    for number, view in enumerate(views):
-        _draw_camera(image, view, place, 0.12 * reach, number)
-    return image
-
-
-def _draw_camera(image: np.ndarray, view: StageView, place, depth: float, number: int) -> None:
-    camera = view.camera
-    corners = np.array(
-        [[x, y] for x, y in ((0, 0), (camera.width, 0), (camera.width, camera.height), (0, camera.height))]
-    )
-    rays = np.concatenate([(corners - (camera.cx, camera.cy)) / (camera.fx, camera.fy), np.ones((4, 1))], axis=1)
-    ends = camera.center + depth * rays @ camera.world_to_camera[:3, :3]
-    tip, base = place(camera.center), place(ends)
-    for index in range(4):
-        cv2.line(image, tip.tolist(), base[index].tolist(), (60, 60, 60), 1, cv2.LINE_AA)
-        cv2.line(image, base[index].tolist(), base[index - 1].tolist(), (60, 60, 60), 1, cv2.LINE_AA)
-    label = str(camera.camera_id if camera.camera_id >= 0 else number)
-    cv2.putText(image, label, (tip + 5).tolist(), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (200, 30, 30), 1, cv2.LINE_AA)
+    reach = MARGIN * max(float(np.abs(centers - middle).max()), 1e-9)
+    return draw_plan(Plan(middle, np.eye(3)[list(axes)], reach), cameras, cloud)

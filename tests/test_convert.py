@@ -68,7 +68,8 @@ def test_nothing_is_overwritten_without_being_asked(recorded, tmp_path):
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ([], "expected one of rig"),
+        ([], "nothing to convert to; expected photos; add -s FOLDER"),
+        (["--mode", "rig", "-o", "x", "-s", "y", "--resize"], "16 px"),
         (["--mode", "import_d3dg", "-s", "params.npz"], "-o FOLDER"),
         (["--mode", "export_d3dg", "-m", "run", "-o", "folder"], "-o params.npz"),
         (["--mode", "rig", "-o", "x"], "--source_path or --panoptic"),
@@ -79,6 +80,14 @@ def test_nothing_is_overwritten_without_being_asked(recorded, tmp_path):
 def test_senseless_options_are_refused(options, expected):
     with pytest.raises(ValueError, match=expected):
         main(options)
+
+
+def test_photos_are_what_is_converted_by_default(tmp_path):
+    with pytest.raises(ValueError, match="no photos in it and no folder input/"):
+        main(["-s", str(tmp_path)])
+    result = run_script("convert.py", "--check", tmp_path, "-o", tmp_path / "pictures")
+    assert_one_line_error(result, "no reader knows it")
+    assert "hint: photos go into input/" in result.stdout
 
 
 def test_a_missing_folder_is_one_clean_line(tmp_path):

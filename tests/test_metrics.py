@@ -8,11 +8,13 @@ import pytest
 import torch
 
 import metrics
+from arguments import MetricsParams
 from tests.helpers import assert_one_line_error, run_script
 from tests.selection_folders import write_masks
+from tests.utils.published_vgg import linear_weights, vgg_weights
 from utils.errors import UserError
 from utils.files import read_json, write_json
-from utils.image_io import write_png
+from utils.image_io import read_image, write_png
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +43,45 @@ def test_results_have_the_shape_of_graphdeco(tmp_path):
 
 
 def test_lpips_is_skipped_with_one_line_when_there_are_no_weights(capsys):
-    assert metrics.load_lpips() is None
+    assert metrics.load_lpips(MetricsParams(("run",))) is None
     assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_views_that_equal_their_photo_are_listed_and_keep_their_names(tmp_path, capsys):
+    write_views(tmp_path, difference=10)
+    folder = tmp_path / "test/ours_30"
+    write_png(folder / "renders/00001.png", read_image(folder / "gt/00001.png"))
+    write_png(folder / "renders/00002.png", read_image(folder / "gt/00002.png") + np.uint8(20))
+    metrics.main(["-m", str(tmp_path), "--stdev"])
+    scores, per_view = (read_json(tmp_path / name)["ours_30"] for name in ("results.json", "per_view.json"))
+    assert "00001.png" in capsys.readouterr().err and scores["left_out"] == ["00001.png"]
+    assert per_view["PSNR"]["00001.png"] is None and per_view["SSIM"]["00001.png"] == pytest.approx(1)
+    values = [per_view["PSNR"][name] for name in ("00000.png", "00002.png")]
+    assert scores["PSNR"] == pytest.approx(np.mean(values))
+    assert values[0] - values[1] == pytest.approx(20 * math.log10(2), abs=1e-3)
+    assert scores["PSNR_STDEV"] == pytest.approx(np.std(values, ddof=1))
+    assert set(scores) == {"SSIM", "PSNR", "SSIM_STDEV", "PSNR_STDEV", "left_out", "convention"}
+
+
+def test_one_bad_folder_among_several_does_not_stop_the_others(tmp_path):
+    write_views(tmp_path / "good", difference=10)
+    with pytest.raises(UserError, match="1 of 2 folders not measured: .*absent"):
+        metrics.main(["-m", str(tmp_path / "absent"), str(tmp_path / "good")])
+    assert read_json(tmp_path / "good/results.json")["ours_30"]["PSNR"] > 20
+
+
+def test_lpips_is_measured_from_a_weight_file(tmp_path):
+    pytest.importorskip("torchmetrics")
+    write_views(tmp_path / "run", difference=10, count=1)
+    torch.save(vgg_weights() | linear_weights(), tmp_path / "both.pth")
+    values = {}
+    for name in ("graphdeco", "pm1"):
+        words = ["-m", str(tmp_path / "run"), "--lpips_weights", str(tmp_path / "both.pth"), "--lpips_range", name]
+        metrics.main(words)
+        scores = read_json(tmp_path / "run/results.json")["ours_30"]
+        values[name] = scores["LPIPS"]
+        assert ("-1..1" in scores["convention"]) == (name == "pm1")
+    assert values["graphdeco"] > 0 and values["pm1"] != pytest.approx(values["graphdeco"], rel=1e-3)
 
 
 def test_iou_is_measured_where_labels_are_valid(tmp_path):

@@ -33,19 +33,19 @@ class ColmapReader:
 
     def missing(self, folder: Path) -> str | None:
         """See `DatasetReader`."""
-        if _model_folders(folder):
+        if model_folders(folder):
             return None
         if (folder / "sparse").is_dir():
             return "no images.bin or images.txt in sparse/ or sparse/0/"
-        return "no folder sparse/ (only photos? run colmap automatic_reconstructor on them)"
+        return "no folder sparse/ (only photos? run python convert.py -s on them)"
 
     def read(self, folder: Path, options: ReadOptions) -> SceneInfo:
         """Reads the largest model of the folder."""
-        model, notes = _choose_model(folder)
+        model, notes = choose_model(folder)
         images, cameras = read_images(model), read_cameras(model)
         if not images:
             raise DatasetError(f"{model}: has no images; the reconstruction failed, run COLMAP again")
-        paths = _image_paths(folder, options.images, images)
+        paths = image_paths(folder, options.images, images)
         infos = [_camera_info(folder, image, cameras, path) for image, path in zip(images, paths, strict=True)]
         infos, time_notes, clock = _timed(folder, infos, options)
         notes += [*_size_notes(images, cameras, infos), *time_notes]
@@ -54,7 +54,7 @@ class ColmapReader:
         return SceneInfo(train, test, points, folder, "colmap", tuple(notes + point_notes), details=clock)
 
 
-def _model_folders(folder: Path) -> list[Path]:
+def model_folders(folder: Path) -> list[Path]:
     """Folders that hold a model, `sparse/0` first."""
     sparse = folder / "sparse"
     if not sparse.is_dir():
@@ -63,9 +63,9 @@ def _model_folders(folder: Path) -> list[Path]:
     return [path for path in candidates if any((path / f"images.{end}").is_file() for end in ("bin", "txt"))]
 
 
-def _choose_model(folder: Path) -> tuple[Path, list[str]]:
+def choose_model(folder: Path) -> tuple[Path, list[str]]:
     """The model with the most images, and a note if there was a choice."""
-    models = _model_folders(folder)
+    models = model_folders(folder)
     if len(models) == 1:
         return models[0], []
     counts = [count_images(model) for model in models]
@@ -74,7 +74,7 @@ def _choose_model(folder: Path) -> tuple[Path, list[str]]:
     return models[best], [f"{folder} has several models: {found}; using {models[best].relative_to(folder)}"]
 
 
-def _image_paths(folder: Path, images_name: str, images: list[ColmapImage]) -> list[Path]:
+def image_paths(folder: Path, images_name: str, images: list[ColmapImage]) -> list[Path]:
     """Path of each image file; missing ones are an error that names the first few."""
     base = folder / (images_name or "images")
     if not base.is_dir():
@@ -99,7 +99,7 @@ def _camera_info(folder: Path, image: ColmapImage, cameras: dict[int, ColmapCame
     camera = cameras.get(image.camera_id)
     if camera is None:
         raise DatasetError(f"{folder}: image {image.name} has camera {image.camera_id}, which cameras.bin/.txt lacks")
-    fx, fy, cx, cy, distortion, fisheye = _intrinsics(folder, camera)
+    fx, fy, cx, cy, distortion, fisheye = intrinsics(folder, camera)
     width, height = image_size(path)
     scale_x, scale_y = width / camera.width, height / camera.height
     name = _portable(image.name)
@@ -140,7 +140,7 @@ def _pose(image: ColmapImage) -> np.ndarray:
     return checked_pose(matrix, image.name)
 
 
-def _intrinsics(folder: Path, camera: ColmapCamera) -> tuple[float, float, float, float, tuple[float, ...], bool]:
+def intrinsics(folder: Path, camera: ColmapCamera) -> tuple[float, float, float, float, tuple[float, ...], bool]:
     """(fx, fy, cx, cy, distortion in OpenCV order, fisheye) of a camera at COLMAP's size."""
     values = camera.params
     if not np.isfinite(values).all() or min(camera.width, camera.height, *values[:1]) <= 0:
@@ -157,7 +157,7 @@ def _intrinsics(folder: Path, camera: ColmapCamera) -> tuple[float, float, float
         return fx, fy, cx, cy, tuple(rest) if any(rest) or fisheye else (), fisheye
     raise DatasetError(
         f"{folder}: camera model {camera.model} cannot be used directly; expected a pinhole or OpenCV model, "
-        f"undistort: colmap image_undistorter --image_path {folder}/images --input_path MODEL --output_path NEW_FOLDER"
+        "undistort: photos into input/, the model into distorted/sparse/0/, then run python convert.py --skip_matching"
     )
 
 

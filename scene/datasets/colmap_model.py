@@ -63,6 +63,7 @@ class ColmapPoints:
     ids: np.ndarray  # [P] int64
     positions: np.ndarray  # [P, 3] float64
     colors: np.ndarray  # [P, 3] uint8
+    errors: np.ndarray  # [P] px, mean reprojection error of each; negative = not known
 
 
 def read_cameras(model: Path) -> dict[int, ColmapCamera]:
@@ -259,7 +260,7 @@ def _points_binary(data: _Bytes) -> ColmapPoints:
     for byte in range(size):
         records[:, byte] = raw[offsets + byte]
     points = records.view(_POINT).reshape(count)
-    return ColmapPoints(points["id"], points["xyz"], points["rgb"])
+    return ColmapPoints(points["id"], points["xyz"], points["rgb"], points["error"])
 
 
 def _points_text(text: _Text) -> ColmapPoints:
@@ -275,4 +276,4 @@ def _points_text(text: _Text) -> ColmapPoints:
         except ValueError as error:
             raise text.error(number, "ID X Y Z R G B ERROR TRACK...") from error
     table = np.array(rows, np.float64).reshape(-1, 8)
-    return ColmapPoints(table[:, 0].astype(np.int64), table[:, 1:4], table[:, 4:7].astype(np.uint8))
+    return ColmapPoints(table[:, 0].astype(np.int64), table[:, 1:4], table[:, 4:7].astype(np.uint8), table[:, 7])
