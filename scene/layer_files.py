@@ -103,6 +103,8 @@ def load_layers(path: Path | str, device: torch.device | str = "cpu") -> FrozenL
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected a layer_save_*.pth or a splat file for --load_layer")
     layers = _from_layer_file(path) if path.suffix in (".pth", ".pt") else _from_splats(path)
+    if not layers:
+        raise UserError(f"{path}: holds no layer; expected at least one; save it with --save_layer")
     try:
         for layer in layers:
             GaussianModel(layer.tensors)

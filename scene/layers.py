@@ -144,7 +144,7 @@ def layers_of_lists(lists: Sequence[Sequence[Tensor]], names: Sequence[str] = ()
     tensors = all(isinstance(value, Tensor) for entries in lists for value in entries)
     if len(lists) != len(LIST_NAMES) or len(counts) != 1 or not tensors:
         raise ValueError(f"expected {len(LIST_NAMES)} equally long lists of tensors")
-    columns = [[value.detach() for value in reversed(entries)] for entries in lists]
+    columns = [[value.detach().float() for value in reversed(entries)] for entries in lists]
     names = list(names)[::-1] or [f"layer{index}" for index in range(counts.pop())]
     rows = zip(*columns, strict=True)
     return FrozenLayers(

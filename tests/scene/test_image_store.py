@@ -155,7 +155,7 @@ def test_pictures_are_decoded_once_and_only_when_needed(tmp_path, monkeypatch):
     cameras = [camera_of(tmp_path, "a.png"), camera_of(tmp_path, "b.png")]
     decoded = []
     original = image_store.decode
-    monkeypatch.setattr(image_store, "decode", lambda camera: decoded.append(camera.image_name) or original(camera))
+    monkeypatch.setattr(image_store, "decode", lambda one, _: decoded.append(one.image_name) or original(one))
     store = ImageStore(cameras, "cpu")
     assert decoded == []
     first = store.get(cameras[0]).image
@@ -168,7 +168,7 @@ def test_prefetch_decodes_in_another_thread(tmp_path, monkeypatch):
     camera = camera_of(tmp_path)
     threads = []
     original = image_store.decode
-    monkeypatch.setattr(image_store, "decode", lambda one: threads.append(threading.current_thread()) or original(one))
+    monkeypatch.setattr(image_store, "decode", lambda one, _: threads.append(threading.current_thread()) or original(one))
     store = ImageStore([camera], "cpu")
     store.prefetch(camera)
     store.prefetch(camera)
