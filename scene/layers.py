@@ -98,7 +98,7 @@ class FrozenLayers:
 
     def of_width(self, feature_dim: int) -> FrozenLayers:
         """The same layers, drawn with features of this width."""
-        return self if feature_dim == self.feature_dim else FrozenLayers(self.layers, feature_dim)
+        return self if feature_dim == self.feature_dim or not self else FrozenLayers(self.layers, feature_dim)
 
     def without_features(self) -> FrozenLayers:
         """The same layers; what they have of features is left out."""

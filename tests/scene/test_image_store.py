@@ -168,7 +168,9 @@ def test_prefetch_decodes_in_another_thread(tmp_path, monkeypatch):
     camera = camera_of(tmp_path)
     threads = []
     original = image_store.decode
-    monkeypatch.setattr(image_store, "decode", lambda one, _: threads.append(threading.current_thread()) or original(one))
+    monkeypatch.setattr(
+        image_store, "decode", lambda one, _: threads.append(threading.current_thread()) or original(one)
+    )
     store = ImageStore([camera], "cpu")
     store.prefetch(camera)
     store.prefetch(camera)
