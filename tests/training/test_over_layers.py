@@ -157,3 +157,22 @@ def test_alpha_training_on_opaque_pictures_is_said(capsys):
     assert capsys.readouterr().err == ""
     warn_without_alpha(ModelParams(alpha_train=True), scene)
     assert "000.png has no transparency" in capsys.readouterr().err
+
+
+def test_what_an_opaque_layer_hides_is_purged(make):
+    """Five Gaussians inside a frozen opaque ball never get a gradient; five beside it do."""
+    shell = blob_model(60).subset(torch.arange(60)).with_features(None)
+    with torch.no_grad():
+        directions = torch.nn.functional.normalize(shell.means - shell.means.mean(0), dim=1)
+        shell.params["xyz"][:] = 0.5 * directions
+        shell.params["opacity"][:] = 9.0
+        shell.params["scaling"][:] = -1.2
+    active = blob_model(PER_BALL).subset(torch.arange(10)).with_features(None)
+    with torch.no_grad():
+        active.params["xyz"][:] = 0.02 * torch.randn(10, 3)
+        active.params["xyz"][5:, 0] += 1.8
+        active.params["scaling"][:] = -3.0
+    trainer = make(active.with_layers(FrozenLayers((frozen("shell", shell),))), densification_interval=10)
+    trainer.run()
+    assert len(trainer.model) == 5 and trainer.purge.removed == 5
+    assert bool((trainer.model.means[:, 0] > 1.0).all())
