@@ -13,6 +13,7 @@ is listed in docs/render.md.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -88,13 +89,19 @@ def render_views(job: Job, seed: int) -> None:
 
 def open_job(model: ModelParams, pipeline: PipelineParams, semantic: SemanticParams, options: RenderParams) -> Job:
     """Load the model, and what its features are shown with."""
-    trained = open_trained(model, options.iteration)
+    trained = open_trained(model, options.iteration, options.layers)
     settings = RenderSettings(model.backend, pipeline.antialiasing)
     outputs = Outputs(depth=options.depth, tensors=options.save_features)
-    job = Job(trained, trained.model, settings, options, outputs)
+    job = Job(trained, trained.model, settings, options, outputs, edit=layer_label(options.layers))
     if trained.classes:
         return with_labels(job, semantic)
     return job if trained.model.features is None else with_features(job, semantic)
+
+
+def layer_label(layers: Sequence[str]) -> str:
+    """What the folders of a rendering of some layers only end with."""
+    chosen = re.findall(r"[\w-]+", " ".join(layers))
+    return "_".join(("layers", *chosen)) if chosen else ""
 
 
 def with_features(job: Job, semantic: SemanticParams) -> Job:
@@ -179,7 +186,12 @@ def edited_job(job: Job, semantic: SemanticParams, edit: Edit) -> Job:
         if not mask.any():
             warn(f"{operation}: no Gaussian is {', '.join(edit.targets)}; lower the threshold or leave it empty")
     outputs = replace(job.outputs, depth=False, tensors=False)
-    return replace(job, model=apply_edit(job.model, chosen, edit.recolor), outputs=outputs, edit=edit.label)
+    return replace(
+        job,
+        model=apply_edit(job.model, chosen, edit.recolor),
+        outputs=outputs,
+        edit="_".join(filter(None, (edit.label, job.edit))),
+    )
 
 
 def object_scores(job: Job, semantic: SemanticParams, edit: Edit) -> tuple[Tensor, Sequence[str]]:

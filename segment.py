@@ -122,7 +122,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def open_job(model: ModelParams, pipeline: PipelineParams, semantic: SemanticParams, options: SegmentParams) -> Job:
     """Load the model; it must have features or labels."""
-    trained = open_trained(model, options.iteration)
+    trained = open_trained(model, options.iteration, options.layers)
     if trained.model.features is None:
         raise UserError(f"{model.model_path}: this model has no features; expected some; train with -f classical")
     dim = trained.model.feature_dim if trained.decoder is None else trained.decoder.teacher_dim
@@ -296,6 +296,7 @@ def describe(job: Job) -> dict:
     moves = job.moments is not None
     return {
         "iteration": job.trained.iteration,
+        **({"layers": options.layers} if options.layers else {}),
         "click_view": image_key(job.camera.image_name) if pointed else None,
         "click_size": [job.camera.width, job.camera.height] if pointed else None,
         **({"time": job.camera.time} if moves else {}),

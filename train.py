@@ -50,6 +50,7 @@ from training.labels import LabelDistiller
 from training.lifting import lift_if_missed
 from training.options import LABEL_TEACHER, RunOptions, check_options, check_source
 from training.output_folder import say_next_commands, set_aside_earlier_run, write_run_description
+from training.over_layers import over_layers, warn_without_alpha
 from training.trainer import Trainer
 from utils.devices import choose_device
 from utils.image_io import training_size
@@ -155,16 +156,18 @@ def build_trainer(options: RunOptions, info: SceneInfo, saved: dict | None) -> T
     """Data set, teacher, model and loop; says what was found."""
     device = choose_device(options.model.device)
     scene, distiller = open_scene(options, info, device)
+    warn_without_alpha(options.model, scene)
     width = distiller.width if distiller is not None else 0
     model = build_model(options, scene, width, device) if saved is None else restored_model(saved, width, device)
     model = model.with_motion(build_motion(options, scene, device))
+    model = over_layers(model, options.train.load_layer, distiller)
     features = f", features {width} wide" if width else ""
     say(f"model: {model.num_gaussians} Gaussians, SH degree {model.max_sh_degree}{features}")
     say_schedule(options, model, distiller)
     backend = choose_backend(options.model.backend, model.means)
     say(f"device: {device}, backend {backend}, output {options.model.model_path}")
     if not options.train.resume:
-        starts = (options.train.start_checkpoint, options.train.start_ply)
+        starts = (options.train.start_checkpoint, options.train.start_ply, options.train.load_layer)
         set_aside_earlier_run(Path(options.model.model_path), starts)
     write_run_description(options, scene, model, distiller)
     if options.train.freeze_geometry:

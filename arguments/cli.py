@@ -102,6 +102,7 @@ def _parse_onto(
     words = list(sys.argv[1:] if args is None else args)
     prog = prog or Path(sys.argv[0]).name
     _check_flags(words, flag_names(*groups))
+    _check_teacher_letter(words, flag_names(*groups))
     # tyro titles each part of the help by its field's name: ModelParams -> "model options".
     titles = [group.__name__.removesuffix("Params").lower() for group in groups]
     fields = [
@@ -133,6 +134,18 @@ def _check_flags(words: Sequence[str], names: dict[str, list[str]]) -> None:
             cure = f"write {long}" if long in known else _attached_value_cure(flag, known) or _nearest(long, known)
             raise OptionError(f"option {flag} has one dash; expected two dashes before a long name; {cure}")
         raise OptionError(f"unknown option {flag}; {_nearest(plain, known)}; --help lists all")
+
+
+def _check_teacher_letter(words: Sequence[str], names: dict[str, list[str]]) -> None:
+    """Refuse `-f` without a value where it was meant as in Multi-Layer 3DGS."""
+    if "flatten_alpha" not in names or "-f" not in names.get("foundation_model", []):
+        return
+    for word, following in zip(words, [*words, "-"][1:], strict=True):
+        if word == "-f" and following.startswith("-"):
+            raise OptionError(
+                "-f has no value; expected a teacher, e.g. -f classical; to make transparent images opaque "
+                "(-f of Multi-Layer 3DGS) write --flatten_alpha"
+            )
 
 
 def _attached_value_cure(flag: str, known: Sequence[str]) -> str:

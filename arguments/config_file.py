@@ -54,7 +54,12 @@ def save_config(model_path: str | os.PathLike, *groups: Any) -> None:
     _replace_text(folder / CONFIG_NAME, json.dumps({"version": VERSION} | sections, indent=2) + "\n")
     for group in groups:
         if isinstance(group, ModelParams):
-            _replace_text(folder / LEGACY_NAME, _legacy_line(group))
+            save_legacy(folder, group)
+
+
+def save_legacy(model_path: str | os.PathLike, model: ModelParams) -> None:
+    """Write `cfg_args` alone."""
+    _replace_text(Path(model_path) / LEGACY_NAME, _legacy_line(model))
 
 
 def load_config(model_path: str | os.PathLike, group: type[Group]) -> Group:

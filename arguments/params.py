@@ -51,6 +51,10 @@ class ModelParams:
     """Neu3D: use the first so many frames of each camera; 0 = all."""
     times_from_names: bool = False
     """COLMAP scenes without times.json: the image names tell when a picture was taken."""
+    alpha_train: Annotated[bool, arg(aliases=["-a"])] = False
+    """Transparent images: the image loss also compares transparency, as a fourth channel (or see --lambda_alpha)."""
+    flatten_alpha: bool = False
+    """Make transparent images opaque when they are read: COLMAP: forget alpha; else: over the background (-w)."""
     ignore_principal_point: bool = False
     """Put the principal point in the image centre, as graphdeco does, instead of where the data set says."""
     seed: int = 0
@@ -134,7 +138,11 @@ class OptimizationParams:
     prune_screen_size: bool = False
     """Also remove Gaussians that are large on the screen, after the first opacity reset."""
     lambda_alpha: float = 0.0
-    """Weight of the loss between rendered and image transparency."""
+    """Weight of the L1 loss between rendered and image transparency; with --alpha_train instead of a fourth channel."""
+    inactive_purge_threshold: float | None = None
+    """Remove what has changed less in an interval; left out = 0.015 with --load_layer, else off; negative = off."""
+    inactive_purge_decay: float = 0.975
+    """Factor of that threshold from one interval (--densification_interval) to the next."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +205,12 @@ class TrainParams:
     """Weight file of the teacher, where its maps are still to be made; empty = where weights usually are."""
     start_ply: str = ""
     """PLY file of Gaussians to start from."""
+    save_layer: bool = False
+    """Also save the Gaussians, with all layers loaded before, as layer_save_<step>.pth: a layer for --load_layer."""
+    load_layer: str = ""
+    """Earlier layers, drawn but never changed: layer_save_*.pth, or a splat file such as point_cloud.ply."""
+    inline_layers: bool = False
+    """With --load_layer: also number the layers in the PLY itself, in a last column that some viewers cannot read."""
     freeze_geometry: bool = False
     """Train features or labels only, on the Gaussians of --start_ply; with --distill lift that is a single pass."""
     init: Literal["auto", "points", "random"] = "auto"

@@ -18,6 +18,8 @@ class RenderParams:
 
     iteration: Annotated[int, arg(aliases=["--iterations"])] = -1
     """Saved step to load; -1 = the newest."""
+    layers: tuple[str, ...] = ()
+    """Numbers (0 = the oldest) or names of the layers that are rendered, e.g. 0,2; left out = all."""
     mode: Literal["render", "time", "view", "all", "pose", "original"] = "render"
     """render = the photographed views; else what Deformable 3DGS calls so, for each split: see docs/render.md."""
     measure_fps: bool = False
@@ -149,6 +151,8 @@ class SegmentParams:
     """Moving scenes: moments at most at which the selection is written to ply/."""
     iteration: int = -1
     """Saved step to load; -1 = the newest."""
+    layers: tuple[str, ...] = ()
+    """Numbers (0 = the oldest) or names of the layers that are used, e.g. 0,2; left out = all."""
     skip_video: bool = False
     """Do not write videos."""
     fps: int = 30

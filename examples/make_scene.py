@@ -15,6 +15,7 @@ import tyro
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from examples import camera_paths  # noqa: E402
+from examples.layered import enclosed_toys, write_layers  # noqa: E402
 from examples.procedural import moving_toys, still_life  # noqa: E402
 from examples.rig_videos import write_videos  # noqa: E402
 from examples.tumble import tumbling  # noqa: E402
@@ -29,9 +30,9 @@ RECIPE = 1  # raise it when equal options would give other pictures: old scenes 
 NEWER_OPTIONS = ("world", "newcomer", "videos")  # not in the marker when unused: older scenes stay what they are
 OUR_FOLDERS = (
     *("images", "sparse", "train", "test", "ims", "seg", "videos"),
-    *("labels", "depth_gt", "object_masks", "features"),
+    *("labels", "depth_gt", "object_masks", "features", "inner", "outer", "composite"),
 )
-Kind = Literal["static", "static_blender", "dynamic", "rig"]
+Kind = Literal["static", "static_blender", "dynamic", "rig", "layers"]
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,14 @@ class SceneOptions:
     """What to make and where."""
 
     kind: tyro.conf.Positional[Kind]
-    """static: COLMAP; static_blender: NeRF-synthetic RGBA; dynamic: D-NeRF, one moving camera; rig: fixed cameras."""
+    """static: COLMAP; static_blender: NeRF-synthetic RGBA; dynamic: D-NeRF, one moving camera; rig: fixed cameras;
+    layers: toys in a glass shell, as three NeRF-synthetic RGBA scenes: the toys, the shell, and both."""
     out: tyro.conf.Positional[Path]
     """Folder to write."""
     size: tuple[int, int] = (160, 120)
     """Width and height of the pictures in px."""
     views: int = 48
-    """Pictures (static), training pictures (static_blender, dynamic; a fifth as many test pictures are added)."""
+    """Pictures (static), training pictures (others but rig; a fifth as many test pictures are added)."""
     cameras: int = 10
     """Cameras of the rig; every fifth is held out."""
     frames: int = 12
@@ -131,6 +133,10 @@ def write_scene(options: SceneOptions) -> None:
             train = camera_paths.hemisphere(views, size, options.seed, times.tolist())
         test = camera_paths.moving_camera(between, size, turns=1.0, phase_deg=70.0)
         write_blender(options.out, moving_toys(options.seed), train, test, options.samples)
+    elif options.kind == "layers":
+        train = camera_paths.hemisphere(views, size, options.seed)
+        test = camera_paths.hemisphere(max(1, views // 5), size, options.seed + 1)
+        write_layers(options.out, enclosed_toys(options.seed), train, test, options.samples)
     else:
         write_rig_scene(options)
 
@@ -158,6 +164,9 @@ def make(options: SceneOptions) -> None:
     write_scene(options)
     write_json(options.out / MARKER, record(options, complete=True))
     say(f"done in {time.monotonic() - start:.1f} s")
+    if options.kind == "layers":
+        say(f"next: python train.py -s {options.out}/inner -m output/inner --eval -a --random_background --save_layer")
+        return
     teacher = "" if options.kind == "rig" else " -f classical"
     say(f"next: python train.py -s {options.out} -m output/run --eval{teacher}")
 

@@ -7,7 +7,7 @@ per pixel, each lit by another point of the area light, so shadows have soft edg
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -336,19 +336,25 @@ def _labels(world: World) -> np.ndarray:
     return np.array([body.label for body in world.bodies] + [0], np.uint8)
 
 
+def shaded_rays(world: World, view: View, samples: int) -> Iterator[tuple[tuple[float, float], np.ndarray, np.ndarray]]:
+    """`samples` x `samples` times one ray per pixel: its place in the pixel, display colours [H * W, 3] in 0..1 and
+    coverage [H * W], 0 or 1; colours are 0 where nothing is hit.
+    """
+    placed = place(world, view.time)
+    for index, light in enumerate(_light_points(world, samples * samples)):
+        shift = ((index % samples + 0.5) / samples, (index // samples + 0.5) / samples)
+        yield shift, *_shade(placed, view, shift, light)
+
+
 def render(world: World, view: View, samples: int = 2) -> Frame:
     """Picture, labels and depth of `world` from `view`, with `samples` x `samples` rays per pixel."""
-    placed = place(world, view.time)
-    lights = _light_points(world, samples * samples)
     total = np.zeros((view.width * view.height, 3), np.float32)
     covered = np.zeros(view.width * view.height, np.float32)
-    for index, light in enumerate(lights):
-        shift = ((index % samples + 0.5) / samples, (index // samples + 0.5) / samples)
-        colours, coverage = _shade(placed, view, shift, light)
+    for _, colours, coverage in shaded_rays(world, view, samples):
         total += colours
         covered += coverage
     straight = total / np.maximum(covered, 1)[:, None]
-    rgba = np.concatenate([straight, covered[:, None] / len(lights)], axis=1)
+    rgba = np.concatenate([straight, covered[:, None] / samples**2], axis=1)
     rgba = np.round(rgba * 255).astype(np.uint8).reshape(view.height, view.width, 4)
     labels, depth = ground_truth(world, view)
     return Frame(rgba, labels, depth)

@@ -99,12 +99,13 @@ def write_blender(root: Path, world: World, train: Sequence[View], test: Sequenc
     }
     write_frames(root, world, [*shots["train"], *shots["test"]], samples)
     for split, group in shots.items():
-        write_json(root / f"transforms_{split}.json", _transforms(group, dynamic))
+        write_json(root / f"transforms_{split}.json", transforms(group, dynamic))
     if dynamic:
         write_tracks(root / "tracks_gt.npz", world, [[shot.view] for shot in shots["train"]])
 
 
-def _transforms(shots: Sequence[Shot], dynamic: bool) -> dict:
+def transforms(shots: Sequence[Shot], dynamic: bool) -> dict:
+    """The content of a NeRF-synthetic `transforms_*.json`."""
     frames = []
     for shot in shots:
         camera_to_world = np.linalg.inv(shot.view.world_to_camera) @ GL_FLIP

@@ -52,6 +52,17 @@ class RenderSettings:
 DEFAULT_SETTINGS = RenderSettings()
 
 
+def first_rows(output: RasterOutput, count: int) -> RasterOutput:
+    """A rendered view, after its backward pass, as the first `count` Gaussians know it; the images stay the same."""
+    if len(output.radii) == count:
+        return output
+    probe = output.screen_probe.detach()[:count]
+    gradient = output.screen_probe.grad
+    probe.grad = None if gradient is None else gradient[:count]
+    rows = {"radii": output.radii[:count], "means2d": output.means2d[:count], "screen_probe": probe}
+    return replace(output, **rows)
+
+
 def render(
     camera: Camera,
     model: GaussianModel,
@@ -67,5 +78,5 @@ def render(
     gaussians = model.at(camera.time)
     chosen = features if features is not None else gaussians.features
     gaussians = replace(gaussians, features=chosen if settings.with_features else None)
-    raster = settings.raster_settings(model.active_sh_degree)
+    raster = settings.raster_settings(model.drawn_sh_degree)
     return ndraster.rasterize(gaussians, camera.pinhole, background, raster, backend=settings.backend)

@@ -37,5 +37,5 @@ def _alpha(camera: Camera, model: GaussianModel, shown: Tensor, settings: Render
     """Coverage [1, H, W] by the Gaussians `shown` [N] bool."""
     gaussians = model.at(camera.time)
     gaussians = replace(gaussians, opacities=gaussians.opacities * shown, features=None)
-    raster = settings.raster_settings(model.active_sh_degree)
+    raster = settings.raster_settings(model.drawn_sh_degree)
     return ndraster.rasterize(gaussians, camera.pinhole, None, raster, backend=settings.backend).alpha

@@ -74,7 +74,7 @@ def lift_masks(
 ) -> Lifted:
     """Shares [N, K] of each Gaussian's blending weight over all views that lie inside masks [K, H, W] of the views."""
     running: FeatureLift | None = None
-    raster = settings.raster_settings(model.active_sh_degree)
+    raster = settings.raster_settings(model.drawn_sh_degree)
     for camera, masks in views:
         gaussians = model.at(camera.time)
         running = running or FeatureLift(gaussians, masks.shape[0], raster, backend=settings.backend)

@@ -28,6 +28,7 @@ from utils.image_io import to_uint8, write_png
 from utils.legend import legend_picture
 
 VIDEO_VIEWS = 60
+OF_GAUSSIANS = ("mask", "labels", "similarity", "score")  # arrays with a row per Gaussian
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,9 @@ class SelectionFolder:
         return model if self.moments is None else frozen_at(model, self.moments.shown)
 
     def write_arrays(self, **arrays: Tensor) -> None:
-        """`selection.npz`; arrays [N] are in the order of the model's PLY."""
-        values = {name: value.cpu().numpy() for name, value in arrays.items()}
+        """`selection.npz`; arrays [N] are in the order of the model's PLY, zero in layers that were not loaded."""
+        whole = {name: self.trained.all_rows(arrays[name]) for name in OF_GAUSSIANS if name in arrays}
+        values = {name: value.cpu().numpy() for name, value in (arrays | whole).items()}
         with atomic_path(self.path / "selection.npz") as temp, open(temp, "wb") as file:
             np.savez_compressed(file, **values)
 

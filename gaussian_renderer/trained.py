@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +16,7 @@ from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
 from scene import Scene
 from scene.formats import read_splats
 from scene.gaussian_model import GaussianModel
+from scene.layer_files import LayerTable, read_table
 from scene.motion.files import load_motion
 from utils.devices import choose_device
 from utils.errors import UserError
@@ -33,17 +36,28 @@ class TrainedScene:
     model_path: Path
     classes: tuple[str, ...] = ()
     """Names of the channels of a model of class labels, whose features are logits; else empty."""
+    rows: Tensor | None = None
+    """Rows [N] of the model's file that were loaded, where only some layers were; None = all."""
+    num_rows: int = 0
+    """Rows of that file."""
 
     @property
     def basis_path(self) -> Path:
         """Where the PCA basis of these features lives."""
         return saved_iteration_folder(self.model_path, self.iteration) / "feature_pca.safetensors"
 
+    def all_rows(self, values: Tensor) -> Tensor:
+        """Values [N, ...] of the loaded Gaussians as values of all in the model's file, zero for the others."""
+        if self.rows is None:
+            return values
+        return values.new_zeros(self.num_rows, *values.shape[1:]).index_copy(0, self.rows.to(values.device), values)
 
-def open_trained(model: ModelParams, iteration: int = -1) -> TrainedScene:
+
+def open_trained(model: ModelParams, iteration: int = -1, layers: Sequence[str] = ()) -> TrainedScene:
     """Load one saved iteration (-1 = the latest) and the data set that it was trained on.
 
-    Nothing in the returned model asks for gradients.
+    Nothing in the returned model asks for gradients. Of a model with layers those named in `layers` are loaded, by
+    number (0 = the oldest) or name; all without any.
     """
     iteration = resolve_iteration(model.model_path, iteration)
     folder = saved_iteration_folder(model.model_path, iteration)
@@ -53,6 +67,8 @@ def open_trained(model: ModelParams, iteration: int = -1) -> TrainedScene:
     gaussians = GaussianModel.from_arrays(read_splats(folder / "point_cloud.ply"), device).with_motion(motion)
     for parameter in gaussians.params.values():
         parameter.requires_grad_(False)
+    num_rows, rows = len(gaussians), rows_of_layers(folder / "point_cloud.ply", len(gaussians), layers)
+    gaussians = gaussians if rows is None else gaussians.subset(rows)
     path = decoder_path(model.model_path, iteration)
     decoder = LinearDecoder.load(path, device).requires_grad_(False) if path.is_file() else None
     _check_widths(gaussians, decoder, path)
@@ -61,7 +77,17 @@ def open_trained(model: ModelParams, iteration: int = -1) -> TrainedScene:
     features = f"labels of {len(classes)} classes" if classes else describe_features(gaussians, decoder)
     moving = "" if motion.is_static else f", moved by {motion.kind}"
     say(f"model: iteration {iteration}, {gaussians.num_gaussians} Gaussians{moving}, {features}")
-    return TrainedScene(scene, gaussians, decoder, iteration, background, Path(model.model_path), classes)
+    return TrainedScene(
+        scene, gaussians, decoder, iteration, background, Path(model.model_path), classes, rows, num_rows
+    )
+
+
+def rows_of_layers(ply: Path, count: int, layers: Sequence[str]) -> Tensor | None:
+    """Rows [M] of the chosen layers in a file of `count` Gaussians; None = all."""
+    if not layers:
+        return None
+    table = read_table(ply, count) or LayerTable(("layer0",), np.zeros(count, np.int32))
+    return torch.from_numpy(table.rows_of(layers))
 
 
 def saved_iteration_folder(model_path: str | Path, iteration: int) -> Path:

@@ -6,7 +6,7 @@ A checkpoint is one dictionary, written atomically and read with `weights_only=T
 |---|---|
 | `format`, `version` | `FORMAT_NAME`, `VERSION`; added here |
 | `iteration` | last finished iteration |
-| `model` | `GaussianModel.state_dict()`: `params`, `active_sh_degree` |
+| `model` | `GaussianModel.state_dict()`: `params`, `active_sh_degree`, and `layers` where there are frozen ones |
 
 and whatever else the training keeps: optimizers, densification statistics, camera order, decoder, random-number state
 (see `training.state`). Only the keys of the table are required.
@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from scene.gaussian_model import FEATURE_NAME
+from scene.layers import layers_of_lists
 from utils.errors import UserError
 from utils.files import load_torch, save_torch
 
@@ -58,7 +59,7 @@ def save_checkpoint(path: Path | str, state: Mapping[str, object]) -> None:
 
 
 def load_checkpoint(path: Path | str) -> dict[str, object]:
-    """Reads a checkpoint of ours, or a graphdeco / Feature 3DGS one (12 or 13 values), onto the CPU.
+    """Reads a checkpoint of ours, or a graphdeco / Feature 3DGS / Multi-Layer 3DGS one (12, 13, 18 values), to the CPU.
 
     Raises:
         UserError: one line; also for files that would have to run code (these are never executed).
@@ -98,15 +99,15 @@ def _numpy_scalars_allowed() -> AbstractContextManager[None]:
 
 
 def _from_legacy(path: Path | str, content: Sequence) -> dict[str, object]:
-    """Our keys for `(state, iteration)`, state = 12 values or 13 with features.
+    """Our keys for `(state, iteration)`, state = 12 values, 13 with features or 18 with layers.
 
     State: active SH degree, xyz, f_dc, f_rest, scaling, rotation, opacity, max_radii2D, xyz_gradient_accum, denom,
-    optimizer state, spatial scale[, semantic_feature].
+    optimizer state, spatial scale[, semantic_feature | six lists of frozen layers, as in a layer file].
     """
     state = content[0] if len(content) == 2 else None
-    if not isinstance(state, Sequence) or len(state) not in (12, 13):
+    if not isinstance(state, Sequence) or len(state) not in (12, 13, 18):
         found = f"{len(state)} values" if isinstance(state, Sequence) else "something else"
-        raise UserError(f"{path}: holds {found}; expected a 3DGS checkpoint of 12 or 13 values")
+        raise UserError(f"{path}: holds {found}; expected a 3DGS checkpoint of 12, 13 or 18 values")
     tensors = dict(zip(_LEGACY_PARAMETERS, state[1:7], strict=True))
     if len(state) == 13:
         tensors[FEATURE_NAME] = state[12]
@@ -120,7 +121,7 @@ def _from_legacy(path: Path | str, content: Sequence) -> dict[str, object]:
         "format": FORMAT_NAME,
         "version": VERSION,
         "iteration": int(content[1]),
-        "model": {"params": tensors, "active_sh_degree": int(state[0])},
+        "model": {"params": tensors, "active_sh_degree": int(state[0]), **_legacy_layers(path, state[12:18])},
         "optimizer": state[10],
         "legacy": {
             "max_radii2D": state[7],
@@ -129,6 +130,17 @@ def _from_legacy(path: Path | str, content: Sequence) -> dict[str, object]:
             "spatial_lr_scale": float(state[11]),
         },
     }
+
+
+def _legacy_layers(path: Path | str, lists: Sequence) -> dict[str, object]:
+    """The frozen layers of a Multi-Layer 3DGS checkpoint, as `GaussianModel.state_dict` has them; {} without any."""
+    if len(lists) != 6:
+        return {}
+    try:
+        layers = layers_of_lists(lists)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path}: its layers are none ({error}); expected a Multi-Layer 3DGS checkpoint") from None
+    return {"layers": layers.state()} if layers else {}
 
 
 def _flatten_feature_moments(optimizer: Mapping[str, object]) -> None:

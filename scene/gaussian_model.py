@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scene.formats import SplatArrays
+from scene.layers import NO_LAYERS, FrozenLayers
 from scene.motion import CODE_NAME, Motion
 from scene.motion.static import StaticMotion
 
@@ -38,7 +39,11 @@ class GaussianModel:
     """
 
     def __init__(
-        self, params: Mapping[str, Tensor], active_sh_degree: int | None = None, motion: Motion | None = None
+        self,
+        params: Mapping[str, Tensor],
+        active_sh_degree: int | None = None,
+        motion: Motion | None = None,
+        layers: FrozenLayers = NO_LAYERS,
     ) -> None:
         """Takes the tensors over as parameters.
 
@@ -46,8 +51,11 @@ class GaussianModel:
             params: tensors with the keys and shapes of the table above.
             active_sh_degree: degree rendered so far; None = the highest that the coefficients allow.
             motion: how the Gaussians move; None = not at all.
+            layers: frozen Gaussians that `at` gives as further rows behind these N; nothing else counts them.
         """
         _check_shapes(params)
+        for layer in layers:
+            _check_shapes(layer.tensors)
         self.params: dict[str, nn.Parameter] = {
             name: value if isinstance(value, nn.Parameter) else nn.Parameter(value.detach())
             for name, value in params.items()
@@ -55,6 +63,7 @@ class GaussianModel:
         self.motion: Motion = motion or StaticMotion()
         degree = self.max_sh_degree if active_sh_degree is None else active_sh_degree
         self.active_sh_degree: int = min(degree, self.max_sh_degree)
+        self.layers: FrozenLayers = layers.of_width(self.feature_dim)
 
     @classmethod
     def from_arrays(cls, arrays: SplatArrays, device: torch.device | str = "cpu") -> GaussianModel:
@@ -112,6 +121,11 @@ class GaussianModel:
         """Highest degree that the stored coefficients allow."""
         return isqrt(self.params["f_rest"].shape[1] + 1) - 1
 
+    @property
+    def drawn_sh_degree(self) -> int:
+        """Degree at which `at` is to be rendered: the active one, or that of a frozen layer which is higher."""
+        return max(self.active_sh_degree, self.layers.sh_degree)
+
     def oneup_sh_degree(self) -> None:
         """Renders one more SH degree from now on, up to the highest."""
         self.active_sh_degree = min(self.active_sh_degree + 1, self.max_sh_degree)
@@ -123,13 +137,13 @@ class GaussianModel:
         return ndraster.activate(*stored, features=self.features)
 
     def at(self, time: float | Tensor) -> ndraster.Gaussians:
-        """Activated Gaussians at a moment in 0..1."""
-        return self.motion.at(self, time)
+        """Activated Gaussians at a moment in 0..1, and behind them the rows of the frozen layers."""
+        return self.layers.behind(self.motion.at(self, time), self.active_sh_degree)
 
     def to(self, device: torch.device | str) -> GaussianModel:
         """A new model with the values on a device; shares memory with this one if they are there already."""
         moved = {name: value.detach().to(device) for name, value in self.params.items()}
-        return self._with_params(moved)
+        return self._with_params(moved).with_layers(self.layers.to(device))
 
     def subset(self, mask: Tensor) -> GaussianModel:
         """A new model with the chosen Gaussians.
@@ -160,21 +174,27 @@ class GaussianModel:
         model.motion = motion
         return model
 
+    def with_layers(self, layers: FrozenLayers) -> GaussianModel:
+        """A new model with these frozen layers behind it, on its device."""
+        return GaussianModel(self.params, self.active_sh_degree, self.motion, layers)
+
     def state_dict(self) -> dict[str, object]:
         """Tensors and numbers of the model, loadable with `weights_only=True`."""
         tensors = {name: value.detach() for name, value in self.params.items()}
-        return {"params": tensors, "active_sh_degree": self.active_sh_degree}
+        layers = {"layers": self.layers.state()} if self.layers else {}
+        return {"params": tensors, "active_sh_degree": self.active_sh_degree, **layers}
 
     @classmethod
     def from_state_dict(cls, state: Mapping[str, object], device: torch.device | str = "cpu") -> GaussianModel:
         """The model that `state_dict` described."""
         tensors = {name: value.to(device) for name, value in state["params"].items()}
-        return cls(tensors, int(state["active_sh_degree"]))
+        layers = FrozenLayers.from_state(state.get("layers", ()), device)
+        return cls(tensors, int(state["active_sh_degree"]), layers=layers)
 
     def _with_params(self, params: Mapping[str, Tensor]) -> GaussianModel:
         trainable = self.params["xyz"].requires_grad
         parameters = {name: nn.Parameter(value, requires_grad=trainable) for name, value in params.items()}
-        return GaussianModel(parameters, self.active_sh_degree, self.motion)
+        return GaussianModel(parameters, self.active_sh_degree, self.motion, self.layers)
 
 
 def _check_shapes(params: Mapping[str, Tensor]) -> None:

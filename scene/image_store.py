@@ -27,6 +27,8 @@ GPU_SHARE = 0.25
 RAM_SHARE = 0.5
 """Pictures beyond this share of the main memory are decoded again when needed."""
 _FALLBACK_RAM_BYTES = 8 << 30
+FLAT_BACKGROUNDS = {"black": 0.0, "white": 255.0}
+"""What transparent pictures can be flattened onto; `drop` forgets their transparency instead."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,8 @@ class ImageStore:
         device: where `get` delivers.
         data_device: where the bytes are kept: `cpu`, `cuda`, or `auto` = on the GPU if there is plenty of room.
         prefetch: decode ahead in background threads when `prefetch` is called.
+        flatten: makes transparent pictures opaque when they are read: one of `FLAT_BACKGROUNDS`, or `drop`; empty =
+            they stay transparent.
     """
 
     def __init__(
@@ -68,9 +72,11 @@ class ImageStore:
         device: torch.device | str,
         data_device: str = "auto",
         prefetch: bool = True,
+        flatten: str = "",
     ) -> None:
         self.device = torch.device(device)
-        self.total_bytes = sum(estimated_bytes(camera) for camera in cameras)
+        self.flatten = flatten
+        self.total_bytes = sum(estimated_bytes(camera, bool(flatten)) for camera in cameras)
         self.data_device = choose_data_device(data_device, self.device, self.total_bytes)
         self._limit_bytes = self.total_bytes if self.data_device.type == "cuda" else int(RAM_SHARE * ram_bytes())
         # Pinned blocks are rounded up to powers of two, so only what fits easily is pinned.
@@ -144,7 +150,7 @@ class ImageStore:
             self._stored_bytes -= oldest.num_bytes
 
     def _load(self, camera: Camera) -> StoredImage:
-        return StoredImage(*(None if part is None else self._place(part) for part in decode(camera)))
+        return StoredImage(*(None if part is None else self._place(part) for part in decode(camera, self.flatten)))
 
     def _place(self, array: np.ndarray) -> Tensor:
         """[H, W, C] uint8 array as [C, H, W] tensor where bytes are kept, pinned if the GPU will fetch it."""
@@ -173,7 +179,15 @@ def composite(
     return GroundTruth(image, alpha, weight, foreground)
 
 
-def decode(camera: Camera) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+def flattened(pixels: np.ndarray, how: str) -> np.ndarray:
+    """Pixels [H, W, 3 | 4] uint8 without transparency, [H, W, 3]; `how` is one of `FLAT_BACKGROUNDS` or `drop`."""
+    if pixels.shape[2] == 3 or how == "drop":
+        return pixels[:, :, :3]
+    alpha = pixels[:, :, 3:].astype(np.float32) / 255
+    return np.rint(pixels[:, :, :3] * alpha + FLAT_BACKGROUNDS[how] * (1 - alpha)).astype(np.uint8)
+
+
+def decode(camera: Camera, flatten: str = "") -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Pixels [H, W, 3 | 4], weights and foreground [H, W, 1] (or None), uint8, undistorted, at the camera's size.
 
     Raises:
@@ -188,6 +202,8 @@ def decode(camera: Camera) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | 
     if pixels.shape[:2] != (info.height, info.width):
         found = f"{pixels.shape[1]}x{pixels.shape[0]}"
         raise DatasetError(f"{info.image_path}: is {found}, was {info.width}x{info.height} when listed; start again")
+    if flatten:
+        pixels = flattened(pixels, flatten)
     weight = None if info.mask_path is None else _read_mask(info)
     foreground = None if info.foreground_path is None else read_foreground(info)
     if info.distortion:
@@ -198,18 +214,25 @@ def decode(camera: Camera) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | 
     return resize_uint8(pixels, *size), weight, foreground
 
 
-def estimated_bytes(camera: Camera) -> int:
-    """Bytes that a camera's picture takes; alpha is looked up in the file's header."""
+def estimated_bytes(camera: Camera, is_opaque: bool = False) -> int:
+    """Bytes that a camera's picture takes; unless it is made opaque, alpha is looked up in the file's header."""
     if camera.info is None:
         return 0
-    try:
-        with Image.open(camera.info.image_path) as image:
-            channels = 4 if image.has_transparency_data else 3
-    except (OSError, ValueError, SyntaxError):
-        channels = 3  # decoding will say what is wrong
+    channels = 4 if not is_opaque and has_transparency(camera) else 3
     has_weight = camera.info.mask_path is not None or bool(camera.info.distortion)
     has_foreground = camera.info.foreground_path is not None
     return camera.width * camera.height * (channels + has_weight + has_foreground)
+
+
+def has_transparency(camera: Camera) -> bool:
+    """Whether the header of a camera's picture announces alpha."""
+    if camera.info is None:
+        return False
+    try:
+        with Image.open(camera.info.image_path) as image:
+            return image.has_transparency_data
+    except (OSError, ValueError, SyntaxError):
+        return False  # decoding will say what is wrong
 
 
 def choose_data_device(name: str, device: torch.device, num_bytes: int) -> torch.device:

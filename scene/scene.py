@@ -59,7 +59,7 @@ class Scene:
         if sizes is not None:
             cameras = _resized(cameras, sizes)
         train, test = tuple(cameras[: len(info.train)]), tuple(cameras[len(info.train) :])
-        images = ImageStore(cameras, device, model.data_device)
+        images = ImageStore(cameras, device, model.data_device, flatten=flatten_mode(model, info))
         for note in info.warnings:
             warn(note)
         say(_found(info, cameras))
@@ -71,7 +71,7 @@ class Scene:
         """The same data set with its images at other sizes (width, height) px, by image name; says so."""
         self.images.close()
         train, test = (tuple(_resized(cameras, sizes)) for cameras in (self.train, self.test))
-        images = ImageStore((*train, *test), self.images.device, data_device)
+        images = ImageStore((*train, *test), self.images.device, data_device, flatten=self.images.flatten)
         say(f"images used at {train[0].width}x{train[0].height}; {images.describe()}")
         return replace(self, train=train, test=test, images=images)
 
@@ -83,6 +83,15 @@ class Scene:
     def camera_records(self) -> list[dict[str, object]]:
         """The content of `cameras.json`: test cameras first, then train (static 3DGS file layout)."""
         return [camera_record(camera, index) for index, camera in enumerate((*self.test, *self.train))]
+
+
+def flatten_mode(model: ModelParams, info: SceneInfo) -> str:
+    """How `--flatten_alpha` makes pictures opaque: those of COLMAP scenes lose their alpha, others get a background."""
+    if not model.flatten_alpha:
+        return ""
+    if info.reader == "colmap":
+        return "drop"
+    return "white" if model.white_background else "black"
 
 
 def read_sizes(model_path: str | Path) -> dict[str, tuple[int, int]]:

@@ -194,10 +194,10 @@ class Distiller(ABC):
         """The same distance without a colour image; its gradient reaches the rows and the decoder only."""
         with torch.no_grad():
             still = without_color(model.at(camera.time))
-        gaussians = replace(still, features=self.splatted(model.features))
+        gaussians = replace(still, features=self.splatted(model.layers.behind_rows(model.features)))
         size = self.feature_size(camera)
         alone = replace(settings, feature_size=size, semantic_geometry_grad=False)
-        raster = alone.raster_settings(model.active_sh_degree)
+        raster = alone.raster_settings(model.drawn_sh_degree)
         if size is not None:
             output = ndraster.rasterize(gaussians, camera.pinhole, None, raster, backend=settings.backend)
             return self.loss(output.features, camera)

@@ -72,7 +72,7 @@ class LabelDistiller(Distiller):
         right = total = 0
         for camera in filter(self.has_map, cameras):
             labels = self.labels(camera)
-            raster = settings.raster_settings(model.active_sh_degree)
+            raster = settings.raster_settings(model.drawn_sh_degree)
             view = (camera.pinhole, self.map_size(camera), raster, settings.backend, self.grid(camera))
             found = ndraster.sample_features(model.at(camera.time), *view).argmax(0)
             right += int((found == labels).sum())

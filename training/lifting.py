@@ -46,9 +46,10 @@ def lift_features(trainer: Trainer) -> None:
         teacher_of = _coordinates(teacher_of, axes)
     lifted = lift_views(model, cameras, teacher_of, distiller.width, trainer.settings, distiller.grid)
     features = model.params[FEATURE_NAME]
-    features.copy_(distiller.from_lift(lifted.features))
+    num_active = model.num_gaussians  # the layers behind take part in the lift but keep what they have
+    features.copy_(distiller.from_lift(lifted.features[:num_active]))
     forget_state(trainer.optimizer, features)
-    seen = int((lifted.weights > 0).sum())
+    seen = int((lifted.weights[:num_active] > 0).sum())
     say(
         f"iteration {trainer.iteration}: features of {len(cameras)} views lifted into {seen} of "
         f"{model.num_gaussians} Gaussians in {time.perf_counter() - start:.1f} s"
@@ -89,7 +90,7 @@ def lift_views(
     """
     gaussians, now = model.at(cameras[0].time), cameras[0].time
     running = FeatureLift(
-        gaussians, channels, settings.raster_settings(model.active_sh_degree), backend=settings.backend
+        gaussians, channels, settings.raster_settings(model.drawn_sh_degree), backend=settings.backend
     )
     for camera in cameras:
         if camera.time != now:

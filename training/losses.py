@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 import ndraster
 import torch
+from ndraster import RasterOutput
 from torch import Tensor
+
+from scene.image_store import GroundTruth
 
 
 def l1_loss(prediction: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
@@ -15,8 +18,8 @@ def l1_loss(prediction: Tensor, target: Tensor, weight: Tensor | None = None) ->
 
 
 def image_loss(
-    color: Tensor,  # [3, H, W] rendered, not clamped
-    target: Tensor,  # [3, H, W] in 0..1, on the same background
+    color: Tensor,  # [3 | 4, H, W] rendered, not clamped; the fourth channel is alpha
+    target: Tensor,  # [3 | 4, H, W] in 0..1, on the same background
     lambda_dssim: float,
     weight: Tensor | None = None,  # [1, H, W] in 0..1; 0 = ignore the pixel
     backend: str = "auto",  # of ndraster
@@ -25,6 +28,16 @@ def image_loss(
     if weight is not None:
         color, target = color * weight, target * weight
     return ndraster.photometric_loss(color, target, lambda_dssim, backend)
+
+
+def compared(output: RasterOutput, truth: GroundTruth, with_alpha: bool) -> tuple[Tensor, Tensor]:
+    """A rendered view and what it should be, [3, H, W] or, with the transparency of both behind the colours, [4, H, W].
+
+    A picture without transparency is compared by its colours.
+    """
+    if not with_alpha or truth.alpha is None:
+        return output.color, truth.image
+    return torch.cat([output.color, output.alpha]), torch.cat([truth.image, truth.alpha])
 
 
 def foreground_loss(

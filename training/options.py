@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from arguments import (
@@ -59,6 +60,7 @@ def check_options(options: RunOptions) -> None:
         raise UserError("--start_checkpoint and --start_ply are both given; expected one of them; leave one out")
     if options.train.freeze_geometry:
         _check_frozen(options)
+    _check_layers(options)
     if options.model.resolution == 0 and not options.semantic.foundation_model:
         raise UserError("-r 0 is the size of a teacher's maps, but there is no teacher; expected -f TEACHER; add it")
     if options.motion.motion == "per_timestep":
@@ -71,6 +73,22 @@ def check_options(options: RunOptions) -> None:
     _check_at_least(1, "speedup_ratio", options.semantic.speedup_ratio)
     _check_at_least(0, "lift_iteration", options.semantic.lift_iteration)
     _warn_without_effect(options)
+
+
+def _check_layers(options: RunOptions) -> None:
+    """What layers need, and the purge."""
+    train, optimization = options.train, options.optimization
+    given = "--load_layer" if train.load_layer else "--save_layer" if train.save_layer else ""
+    if given and options.motion.motion != "static":
+        raise UserError(f"{given} in a moving scene: layers stand still; expected --motion static; leave it out")
+    if train.load_layer and train.freeze_geometry:
+        raise UserError("--load_layer and --freeze_geometry: start from the PLY of all layers, with --start_ply alone")
+    if not 0 < optimization.inactive_purge_decay <= 1:
+        raise UserError(f"--inactive_purge_decay is {optimization.inactive_purge_decay}; expected a factor up to 1")
+    if optimization.inactive_purge_threshold is not None and not math.isfinite(optimization.inactive_purge_threshold):
+        raise UserError(f"--inactive_purge_threshold is {optimization.inactive_purge_threshold}; expected a number")
+    if options.model.alpha_train and options.model.flatten_alpha:
+        warn("--alpha_train has no effect with --flatten_alpha, which leaves no transparency to compare")
 
 
 def _check_frozen(options: RunOptions) -> None:

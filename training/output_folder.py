@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from arguments import ModelParams, save_config
+from arguments import ModelParams, save_config, save_legacy
 from scene import PointCloud, Scene
 from scene.formats.ply import write_points
 from scene.gaussian_model import GaussianModel
@@ -45,7 +45,10 @@ RESULT_NAMES = (
     "video",
     "segment",
 )
-RESULT_PATTERNS = ("chkpnt*.pth", "decoder_chkpnt*.pth", "events.out.tfevents*", "videos_*", "seg_*", "ply_sequence_*")
+RESULT_PATTERNS = (
+    *("chkpnt*.pth", "decoder_chkpnt*.pth", "layer_save_*.pth", "events.out.tfevents*"),
+    *("videos_*", "seg_*", "ply_sequence_*"),
+)
 TRAINED = ("point_cloud/iteration_*/point_cloud.ply", "chkpnt*.pth")  # what makes a folder worth keeping
 
 
@@ -87,6 +90,8 @@ def write_run_description(
         fresh,
         options.tracking,
     )
+    if model.layers.sh_degree > options.model.sh_degree:  # viewers read from it how wide the PLY is
+        save_legacy(folder, replace(options.model, sh_degree=model.layers.sh_degree))
     write_json(folder / "cameras.json", scene.camera_records())
     if distiller is not None:
         distiller.write_description(folder)

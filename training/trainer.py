@@ -13,24 +13,26 @@ from ndraster import RasterOutput
 from torch import Tensor
 
 from arguments import OptimizationParams
-from gaussian_renderer import RenderSettings, render
+from gaussian_renderer import RenderSettings, first_rows, render
 from gaussian_renderer.feature_decoder import decoder_path
 from gaussian_renderer.trained import saved_iteration_folder
 from scene import Scene
 from scene.cameras import Camera
 from scene.checkpoint import checkpoint_path, save_checkpoint
-from scene.formats.ply import FEATURE_PREFIX, write_ply
+from scene.formats.ply import FEATURE_PREFIX
 from scene.gaussian_model import GaussianModel
 from scene.image_store import GroundTruth, format_bytes
+from scene.layer_files import layer_file, save_layers, write_model_ply
 from scene.motion.files import motion_folder, save_motion
 from training import state
 from training.densification import AdaptiveDensity, DensificationPlan
 from training.distillation import Distiller
 from training.evaluation import describe_quality, evaluate, image_psnr, train_sample
 from training.graphed_step import GraphedSteps, ModelState, Step
+from training.inactive_purge import InactivePurge, PurgePlan
 from training.interruption import StopRequest
 from training.lifting import lift_features, start_without_lift
-from training.losses import foreground_loss, image_loss, l1_loss, weighted_sum
+from training.losses import compared, foreground_loss, image_loss, l1_loss, weighted_sum
 from training.moment_watch import MomentWatch
 from training.newcomers import welcome_newcomers
 from training.optimizers import DenseAdam, SparseAdam, build_optimizer, learning_rates, parameter_groups
@@ -80,6 +82,7 @@ class Trainer:
         plan = DensificationPlan.from_options(optimization, scene.extent, options.model.white_background)
         self.density = AdaptiveDensity(plan)
         self.density.reset_statistics(model)
+        self.purge = InactivePurge(PurgePlan.from_options(options, over_layers=bool(model.layers)))
         self.order = self._camera_order()
         self.background = Background(options.model.white_background, optimization.random_background, model.device)
         self.settings = RenderSettings(backend=options.model.backend, antialiasing=options.pipeline.antialiasing)
@@ -107,6 +110,7 @@ class Trainer:
             while self.iteration < total:
                 self.iteration = self.model.motion.following(self.iteration)
                 self._report(self._iterate(), bar, log)
+                self.purge.update(self, log)
                 self.density.update(self.model, self.optimizer, self.iteration)
                 if self.model.motion.seeks_rest(self.iteration):
                     let_rest(self)
@@ -115,6 +119,7 @@ class Trainer:
                 self._checkpoint()
                 if stop.requested and self.iteration < total:
                     self._interrupted()
+        self.purge.say_total()
 
     @property
     def seconds(self) -> float:
@@ -129,6 +134,7 @@ class Trainer:
         if iteration % SH_DEGREE_INTERVAL == 0:
             model.oneup_sh_degree()
         self.order.admit(model.motion.admitted)
+        self.purge.begin(model, self.density.version)
         camera = self._timed(self.scene.train[self.order.draw()])
         background = self.background.draw()
         step = self._graphed(camera, background) or self._eager(camera, background)
@@ -182,7 +188,8 @@ class Trainer:
             self.motion_optimizer.rates.upload(self.motion_optimizer)
         density, model = self.density, self.model
         observes = density.plan.observes_at(self.iteration)
-        state = ModelState(density.version, model.num_gaussians, model.active_sh_degree, model.motion.phase, observes)
+        num_rows = model.num_gaussians + model.layers.num_gaussians
+        state = ModelState(density.version, num_rows, model.active_sh_degree, model.motion.phase, observes)
         step = self._graphs.run(camera, background, state)
         if step is not None:
             self._watch.record(self.iteration, step.loss.clone(), model)
@@ -202,7 +209,9 @@ class Trainer:
         loss.backward()
         if watch is not None:
             watch.record(self.iteration, loss, self.model)
+        output = first_rows(output, self.model.num_gaussians)
         self.density.observe(output, self.iteration)
+        self.purge.observe(self.model)
         self._step(output)
         if self._distils(camera):
             self.distiller.step()
@@ -238,7 +247,9 @@ class Trainer:
             semantic_geometry_grad=self.options.semantic.semantic_geometry_grad,
             max_instances=max_instances,
         )
-        rows = distiller.splatted(self.model.features) if with_features else None
+        rows = None
+        if with_features:
+            rows = distiller.splatted(self.model.layers.behind_rows(self.model.features))
         return render(camera, self.model, background, settings=settings, features=rows)
 
     def draw(self, camera: Camera, background: Tensor | None, truth: GroundTruth) -> RasterOutput:
@@ -247,7 +258,8 @@ class Trainer:
 
     def _losses(self, output: RasterOutput, camera: Camera, truth: GroundTruth) -> dict[str, Tensor]:
         lambda_dssim, backend = self.options.optimization.lambda_dssim, self.settings.backend
-        losses = {"image": image_loss(output.color, truth.image, lambda_dssim, truth.weight, backend)}
+        with_alpha = self.options.model.alpha_train and self.options.optimization.lambda_alpha == 0
+        losses = {"image": image_loss(*compared(output, truth, with_alpha), lambda_dssim, truth.weight, backend)}
         if self.options.optimization.lambda_alpha > 0 and truth.alpha is not None:
             losses["alpha"] = l1_loss(output.alpha, truth.alpha, truth.weight)
         if self._distils(camera):
@@ -335,7 +347,10 @@ class Trainer:
         revision = self.model.motion.revision
         if not grows or self.iteration == self.total or revision != self._saved_revision:
             prefix = FEATURE_PREFIX if self.distiller is None else self.distiller.column_prefix
-            write_ply(ply, self.model.to_arrays(), prefix)
+            name = self.model_path.resolve().name
+            write_model_ply(ply, self.model, name, prefix, self.options.train.inline_layers)
+            if self.options.train.save_layer:
+                save_layers(layer_file(self.model_path, number), self.model, name)
             self._saved_revision = revision
         save_motion(motion_folder(self.model_path, number), self.model.motion)
         decoder = None if self.distiller is None else self.distiller.exported_decoder()

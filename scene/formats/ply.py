@@ -24,6 +24,8 @@ FEATURE_PREFIXES = (FEATURE_PREFIX, "sem_", LABEL_PREFIX)
 """All that are read; `sem_` is DGD's."""
 CODE_PREFIX = "motion_"
 """Column names of what a motion keeps about each Gaussian."""
+LAYER_COLUMN = "layer"
+"""Number of the layer of each Gaussian, int32, as in Multi-Layer 3DGS; 0 = the oldest."""
 _REST_COUNTS = {3 * ((degree + 1) ** 2 - 1): degree for degree in range(4)}
 _LOGIT_LIMIT = 30.0  # sigmoid is exactly 1 in float32 well before
 _LOG_SCALE_MIN = -30.0
@@ -62,7 +64,12 @@ def property_names(
     return names + [f"{CODE_PREFIX}{i}" for i in range(code_width)]
 
 
-def write_ply(path: Path | str, arrays: SplatArrays, feature_prefix: str = FEATURE_PREFIX) -> None:
+def write_ply(
+    path: Path | str,
+    arrays: SplatArrays,
+    feature_prefix: str = FEATURE_PREFIX,
+    layer_numbers: np.ndarray | None = None,  # [N] int32, an optional last column
+) -> None:
     """Writes Gaussians as binary little-endian float32, f_rest channel after channel; `feature_prefix` names features.
 
     The header starts with exactly the three lines that SIBR expects and has no comments.
@@ -77,7 +84,11 @@ def write_ply(path: Path | str, arrays: SplatArrays, feature_prefix: str = FEATU
     table = np.concatenate(columns, axis=1, dtype="<f4", casting="same_kind")
     names = property_names(num_rest, widths[0], feature_prefix, widths[1])
     _report_non_finite(path, table)
-    _write_vertices(path, table.view([(name, "<f4") for name in names]).reshape(count))
+    kinds = [(name, "<f4") for name in names]
+    if layer_numbers is not None:
+        table = np.concatenate([table, layer_numbers.astype("<i4").view("<f4")[:, None]], axis=1)
+        kinds.append((LAYER_COLUMN, "<i4"))
+    _write_vertices(path, table.view(kinds).reshape(count))
 
 
 def read_ply(path: Path | str) -> SplatArrays:
@@ -112,6 +123,12 @@ def read_ply(path: Path | str) -> SplatArrays:
         motion_code=_columns(vertices, code_names) if code_names else None,
     )
     return _drop_non_finite(path, arrays)
+
+
+def read_layer_numbers(path: Path | str) -> np.ndarray | None:
+    """Column `layer` [N] of a splat file, in the order of its rows; None = it has none."""
+    vertices = _read_vertices(path)
+    return vertices[LAYER_COLUMN].astype(np.int32) if LAYER_COLUMN in vertices.dtype.names else None
 
 
 def read_points(path: Path | str) -> PointCloud:

@@ -94,6 +94,21 @@ def test_aliases_and_misspellings_of_the_forks():
         assert changed(flag, "384") == {"semantic_dimension": 384}
 
 
+def test_the_command_lines_of_multi_layer_3dgs():
+    words = "--save_layer --load_layer run/layer_save_30000.pth -a --random_background --densify_grad_threshold 0.0001"
+    words += " --inactive_purge_threshold -1 --inactive_purge_decay 0.9 --flatten_alpha"
+    assert changed(*words.split()) == {
+        "save_layer": True,
+        "load_layer": "run/layer_save_30000.pth",
+        "alpha_train": True,
+        "random_background": True,
+        "densify_grad_threshold": 0.0001,
+        "inactive_purge_threshold": -1.0,
+        "inactive_purge_decay": 0.9,
+        "flatten_alpha": True,
+    }
+
+
 def test_switches_equals_signs_negative_numbers_and_empty_lists():
     assert changed("--resolution=2", "-w", "--no_white_background", "--no-eval") == {"resolution": 2}
     assert changed("-r", "-2", "--lambda_alpha", "-1e-3") == {"resolution": -2, "lambda_alpha": -1e-3}
@@ -120,6 +135,9 @@ def test_switches_equals_signs_negative_numbers_and_empty_lists():
         ("--eval True", "unexpected word 'True'"),
         ("stray", "unexpected word 'stray'"),
         ("-s", "Missing value for argument '-s/--source_path'"),
+        ("-inactive_purge_threshold 0.015", "one dash; expected two dashes before a long name; write --inactive_purge"),
+        ("-f", "-f has no value; expected a teacher"),
+        ("-f -a", "to make transparent images opaque (-f of Multi-Layer 3DGS) write --flatten_alpha"),
     ],
 )
 def test_mistakes_are_one_helpful_line(words, message, capsys):

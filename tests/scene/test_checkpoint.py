@@ -16,6 +16,7 @@ from scene.checkpoint import (
 )
 from scene.gaussian_model import GaussianModel
 from scene.initialization import InitOptions, from_random
+from tests.layer_models import lists_of
 from utils.errors import UserError
 from utils.seeds import rng_state, set_rng_state
 
@@ -101,6 +102,19 @@ def test_feature_3dgs_checkpoint(tmp_path):
     assert loaded["optimizer"]["state"][6]["exp_avg"].shape == (20, 4)
 
 
+def test_multi_layer_3dgs_checkpoint(tmp_path):
+    """18 values: the last six are lists of frozen layers, the newest first."""
+    model, optimizer = trained(feature_dim=0)
+    others = [from_random(InitOptions(count=count, sh_degree=1), BOX, "cpu") for count in (5, 7)]
+    state = (*legacy_state(model, optimizer, 1.0), *lists_of(*others))
+    torch.save((state, 7000), tmp_path / "chkpnt7000.pth")
+    read = GaussianModel.from_state_dict(load_checkpoint(tmp_path / "chkpnt7000.pth")["model"])
+    assert len(read) == 20 and [len(layer) for layer in read.layers] == [7, 5]
+    assert torch.equal(read.layers.layers[1].tensors["scaling"], others[0].log_scales)
+    torch.save(((*legacy_state(model, optimizer, 1.0), *([],) * 6), 7000), tmp_path / "a.pth")
+    assert not GaussianModel.from_state_dict(load_checkpoint(tmp_path / "a.pth")["model"]).layers
+
+
 class Bomb:
     """Runs something when it is unpickled."""
 
@@ -114,6 +128,7 @@ class Bomb:
         [1, 2, 3],
         ((1, 2, 3), 4),
         ((0,) * 12, 4),
+        ((0,) * 18, 4),
         {"weights": torch.zeros(3)},
         {"format": "splat-distill checkpoint", "version": 99},
         {"format": "splat-distill checkpoint", "version": 1, "iteration": 3},

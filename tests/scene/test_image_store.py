@@ -51,6 +51,23 @@ def test_transparent_picture_is_composited_on_the_background_of_the_render(tmp_p
     np.testing.assert_allclose(truth.alpha.numpy()[0], alpha[:, :, 0], atol=1e-6)
 
 
+@pytest.mark.parametrize("how", ["drop", "black", "white"])
+def test_a_flattened_picture_is_opaque_whatever_the_background(tmp_path, how):
+    pixels = picture(tmp_path, channels=4).astype(np.float32)
+    camera = camera_of(tmp_path)
+    store = ImageStore([camera], "cpu", flatten=how)
+    assert store.total_bytes == 3 * WIDTH * HEIGHT
+    truth = store.get(camera, torch.tensor([0.2, 0.9, 0.4]))
+    alpha = pixels[:, :, 3:] / 255
+    expected = {
+        "drop": pixels[:, :, :3],
+        "black": pixels[:, :, :3] * alpha,
+        "white": pixels[:, :, :3] * alpha + 255 * (1 - alpha),
+    }[how]
+    assert truth.alpha is None and store.stored(camera).pixels.shape[0] == 3
+    np.testing.assert_allclose(truth.image.numpy().transpose(1, 2, 0), np.rint(expected) / 255, atol=1e-6)
+
+
 def test_grey_picture_has_three_channels(tmp_path):
     Image.fromarray(np.full((HEIGHT, WIDTH), 51, np.uint8)).save(tmp_path / "a.png")
     camera = camera_of(tmp_path)
@@ -155,7 +172,7 @@ def test_pictures_are_decoded_once_and_only_when_needed(tmp_path, monkeypatch):
     cameras = [camera_of(tmp_path, "a.png"), camera_of(tmp_path, "b.png")]
     decoded = []
     original = image_store.decode
-    monkeypatch.setattr(image_store, "decode", lambda camera: decoded.append(camera.image_name) or original(camera))
+    monkeypatch.setattr(image_store, "decode", lambda one, _: decoded.append(one.image_name) or original(one))
     store = ImageStore(cameras, "cpu")
     assert decoded == []
     first = store.get(cameras[0]).image
@@ -168,7 +185,9 @@ def test_prefetch_decodes_in_another_thread(tmp_path, monkeypatch):
     camera = camera_of(tmp_path)
     threads = []
     original = image_store.decode
-    monkeypatch.setattr(image_store, "decode", lambda one: threads.append(threading.current_thread()) or original(one))
+    monkeypatch.setattr(
+        image_store, "decode", lambda one, _: threads.append(threading.current_thread()) or original(one)
+    )
     store = ImageStore([camera], "cpu")
     store.prefetch(camera)
     store.prefetch(camera)

@@ -138,3 +138,15 @@ def test_open_says_how_many_moments(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "(colmap, times from the image names), 10 train + 0 test images" in said
     assert f"{WIDTH}x{HEIGHT}, 10 times, 6 points" in said
+
+
+def test_alpha_is_flattened_as_the_kind_of_data_set_has_it(tmp_path):
+    root, other = blender_scene(tmp_path / "blender"), colmap_scene(tmp_path / "colmap")
+    flags = {"eval": True, "flatten_alpha": True}
+    assert Scene.open(ModelParams(source_path=str(other), **flags), "cpu").images.flatten == "drop"
+    assert Scene.open(ModelParams(source_path=str(root), **flags), "cpu").images.flatten == "black"
+    scene = Scene.open(ModelParams(source_path=str(root), white_background=True, **flags), "cpu")
+    assert scene.images.flatten == "white" and scene.images.get(scene.train[0]).alpha is None
+    sizes = {camera.image_name: (9, 5) for camera in (*scene.train, *scene.test)}
+    assert scene.resized(sizes).images.flatten == "white"
+    assert Scene.open(ModelParams(source_path=str(root)), "cpu").images.flatten == ""

@@ -9,8 +9,10 @@ import torch
 from arguments import ModelParams, MotionParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from gaussian_renderer import render
 from scene.image_store import StoredImage, composite
+from scene.layers import FrozenLayers
 from scene.motion import MotionSetup, make_motion
 from tests.blobs import blob_model, ring_cameras
+from tests.layer_models import ball, frozen
 from training.graphed_step import HEADROOM, InstanceRoom
 from training.options import RunOptions
 from training.trainer import Trainer
@@ -71,6 +73,8 @@ class TestOnGpu:
         sizes: int = 1,
         has_weight: bool = False,
         motion: MotionParams | None = None,
+        over_layer: bool = False,
+        alpha_train: bool = False,
         **options,
     ):
         set_seed(0)
@@ -85,8 +89,10 @@ class TestOnGpu:
             model.params["f_dc"].mul_(0.5)
         motion = motion or MotionParams(motion="static")
         model = model.with_motion(make_motion(motion.motion, MotionSetup(motion, device="cuda")))
+        if over_layer:
+            model = model.subset(torch.arange(20)).with_layers(FrozenLayers((frozen("last", ball(2, 2)),)).to("cuda"))
         run = RunOptions(
-            ModelParams(source_path="memory", model_path=str(folder)),
+            ModelParams(source_path="memory", model_path=str(folder), alpha_train=alpha_train),
             PipelineParams(),
             OptimizationParams(**{"iterations": 60, "densify_from_iter": 0, "densification_interval": 25} | options),
             SemanticParams(),
@@ -99,6 +105,8 @@ class TestOnGpu:
         "case",
         [
             {},
+            {"over_layer": True, "inactive_purge_threshold": 1e-4},
+            {"over_layer": True, "channels": 4, "alpha_train": True, "random_background": True},
             {"channels": 4, "lambda_alpha": 0.1, "random_background": True},
             {"has_weight": True, "optimizer_type": "sparse_adam", "prune_screen_size": True, "absgrad": True},
             {"sizes": 6},
@@ -126,3 +134,12 @@ class TestOnGpu:
         trainer.run()
         assert "more room from now on" in capsys.readouterr().err
         assert trainer._graphs._room.limit > 10
+
+    def test_a_layer_is_bit_identical_after_graphed_training(self, tmp_path):
+        trainer = self.trainer(tmp_path, True, over_layer=True, densification_interval=20)
+        before = {name: value.clone() for name, value in trainer.model.layers.layers[0].tensors.items()}
+        drawn = trainer.model.layers.drawn.means.clone()
+        trainer.run()
+        assert trainer._graphs is not None and torch.equal(trainer.model.layers.drawn.means, drawn)
+        now = trainer.model.layers.layers[0].tensors
+        assert all(torch.equal(value, now[name]) for name, value in before.items())

@@ -1,11 +1,15 @@
 """training/options.py"""
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from arguments import ModelParams, MotionParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from training.options import RunOptions, check_options, check_source
 
 LSEG = SemanticParams(foundation_model="lseg")
+STILL = {"motion": MotionParams(motion="static")}
 FROZEN = TrainParams(freeze_geometry=True, start_ply="a.ply")
 
 
@@ -69,8 +73,18 @@ def test_flags_of_features_have_no_effect_on_labels(capsys):
             {"train": FROZEN, "semantic": LSEG, "optimization": OptimizationParams(optimizer_type="sparse_adam")},
             "--optimizer_type default",
         ),
+        ({"motion": MotionParams(motion="deform_mlp"), "train": TrainParams(load_layer="a")}, "layers stand still"),
+        ({"motion": MotionParams(motion="deform_mlp"), "train": TrainParams(save_layer=True)}, "--save_layer in a mov"),
+        ({"train": replace(FROZEN, load_layer="a"), "semantic": LSEG, **STILL}, "--start_ply alone"),
+        ({"optimization": OptimizationParams(inactive_purge_decay=1.5)}, "--inactive_purge_decay is 1.5"),
+        ({"optimization": OptimizationParams(inactive_purge_threshold=math.nan)}, "--inactive_purge_threshold is nan"),
     ],
 )
 def test_what_is_refused(groups, part):
     with pytest.raises(ValueError, match=part):
         check_options(make(**groups))
+
+
+def test_alpha_training_without_alpha_is_said(capsys):
+    check_options(make(model=ModelParams(source_path="a", alpha_train=True, flatten_alpha=True)))
+    assert "--alpha_train has no effect with --flatten_alpha" in capsys.readouterr().err

@@ -8,6 +8,7 @@ from torch import nn
 
 from training import state
 from training.densification import AdaptiveDensity, DensificationPlan
+from training.inactive_purge import InactivePurge, PurgePlan
 from training.optimizers import build_optimizer, parameter_groups
 from training.schedules import CameraOrder
 from utils.seeds import rng_state
@@ -27,6 +28,9 @@ def make_trainer(features: int = 4) -> SimpleNamespace:
         motion_optimizer=None,
         distiller=None,
         order=CameraOrder(4),
+        model=None,
+        density=AdaptiveDensity(DensificationPlan(extent=1.0)),
+        purge=InactivePurge(PurgePlan()),
     )
 
 
