@@ -16,8 +16,8 @@ class ConvertParams:
     """rig: folder with one video (mp4, mov, mkv, avi) or of pictures for each camera; import_d3dg: a params.npz."""
     output: Annotated[str, arg(aliases=["-o"])] = ""
     """Folder of the data set (rig) or of the model (import_d3dg), or file (export_d3dg) to write."""
-    mode: Literal["rig", "import_d3dg", "export_d3dg", ""] = ""
-    """rig: recordings become a data set; import_d3dg, export_d3dg: params.npz becomes a model folder, and back."""
+    mode: Literal["rig", "import_d3dg", "export_d3dg", "splats", "cameras", ""] = ""
+    """rig: recordings become a data set; import_d3dg, export_d3dg: clips; splats, cameras: see docs/exchange.md."""
     model_path: Annotated[str, arg(aliases=["-m"])] = ""
     """export_d3dg: the model folder."""
     iteration: int = -1

@@ -11,6 +11,7 @@ from typing import Any
 from arguments.cli import flag_names
 from arguments.convert_params import ConvertParams
 from arguments.edit_params import EditParams
+from arguments.exchange_params import ExchangeParams
 from arguments.motion_params import MotionParams
 from arguments.params import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from arguments.script_params import FollowParams, MetricsParams, RenderParams, SegmentParams, VideoParams
@@ -31,7 +32,7 @@ SCRIPT_GROUPS: dict[str, tuple[type, ...]] = {
     "segment.py": (ModelParams, PipelineParams, SemanticParams, SegmentParams),
     "track.py": (ModelParams, PipelineParams, TrackParams),
     "edit.py": (EditParams,),
-    "convert.py": (ConvertParams,),
+    "convert.py": (ConvertParams, ExchangeParams),
     "metrics.py": (MetricsParams,),
     "videos.py": (VideoParams,),
 }

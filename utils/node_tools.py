@@ -55,7 +55,9 @@ def run_program(command: Sequence[str], what: str) -> None:
     except OSError as error:
         raise UserError(f"{what}: {command[0]} does not start ({error.strerror}); install it again") from None
     if done.returncode:
-        raise UserError(f"{what}: {Path(command[0]).name} failed ({_reason(done.stdout + done.stderr)}); check the file")
+        raise UserError(
+            f"{what}: {Path(command[0]).name} failed ({_reason(done.stdout + done.stderr)}); check the file"
+        )
 
 
 def _answers(command: Sequence[str]) -> bool:

@@ -109,7 +109,7 @@ def _lines(start: bytes) -> tuple[list[str], int]:
     end = start.find(b"\rend_header") if end < 0 else end
     stop = end + len(b"\nend_header")
     rest = start[stop : stop + 2]
-    if end < 0 or not rest[:1] in (b"\n", b"\r"):
+    if end < 0 or rest[:1] not in (b"\n", b"\r"):
         raise ValueError("no end of the header")
     text = start[:end].decode("latin-1").replace("\r\n", "\n").replace("\r", "\n")
     return [line for line in text.split("\n")[1:] if line.strip()], stop + (2 if rest == b"\r\n" else 1)

@@ -2,8 +2,8 @@
 
 | element | columns |
 |---|---|
-| `chunk` | float `min_*`, `max_*` of `x y z`, `scale_x scale_y scale_z` (logarithms) and `r g b` (0..1 of all chunks if absent) |
-| `vertex` | uint `packed_position` and `packed_scale` (11, 10, 11 bits), `packed_color` (4 bytes rgba), `packed_rotation` |
+| `chunk` | float `min_*`, `max_*` of `x y z`, `scale_x _y _z` (logarithms), `r g b` (absent = 0..1) |
+| `vertex` | uint `packed_position`, `packed_scale` (11, 10, 11 bits), `packed_color` (rgba), `packed_rotation` |
 | `sh` | uchar `f_rest_*`, channel after channel, -4..4 in 256 steps; absent without |
 
 A rotation is two bits that name the largest component of the quaternion wxyz, and the three others in 10 bits each.
@@ -99,7 +99,9 @@ def _checked_rows(path: Path, header: PlyHeader) -> tuple[np.ndarray, np.ndarray
     vertices, chunks = read_rows(path, header, "vertex"), read_rows(path, header, "chunk")
     needed = -(-len(vertices) // CHUNK)
     if len(chunks) != needed:
-        raise UserError(f"{path}: {len(chunks)} chunks of {len(vertices)} Gaussians; expected {needed}; export it again")
+        raise UserError(
+            f"{path}: {len(chunks)} chunks of {len(vertices)} Gaussians; expected {needed}; export it again"
+        )
     return vertices, chunks
 
 
