@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from scene.formats._ply_header import read_header, read_rows
 from utils.errors import UserError
 from utils.files import read_json
+from utils.ply_header import read_header, read_rows
 
 COLUMN, TABLE_NAME = "layer", "layers.json"
 

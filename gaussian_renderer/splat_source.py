@@ -16,7 +16,6 @@ from gaussian_renderer.splat_layers import layer_numbers
 from gaussian_renderer.trained import read_classes, resolve_iteration, saved_iteration_folder
 from scene.checkpoint import latest_checkpoint, load_checkpoint
 from scene.formats import read_splats
-from scene.formats._ply_header import read_header
 from scene.formats.d3dg import read_params_npz
 from scene.formats.ply import LABEL_PREFIX
 from scene.gaussian_model import FEATURE_NAME, PARAMETER_NAMES, GaussianModel
@@ -24,6 +23,7 @@ from scene.motion.files import load_motion, motion_beside
 from utils.errors import UserError
 from utils.files import read_json
 from utils.npz import read_npz
+from utils.ply_header import read_header
 from utils.progress import warn
 
 KNOWN = "a splat file, chkpnt*.pth, params.npz or a model folder"

@@ -24,10 +24,10 @@ from scene.formats._common import (
     warn_left_out,
     without_non_finite,
 )
-from scene.formats._ply_header import PlyHeader, read_header, read_rows
 from utils.errors import UserError
 from utils.files import atomic_path
 from utils.morton import morton_order
+from utils.ply_header import PlyHeader, read_header, read_rows
 from utils.spherical_harmonics import rgb_to_sh, sh_to_rgb
 
 CHUNK = 256
@@ -190,7 +190,7 @@ def _rest(path: Path, header: PlyHeader, count: int) -> np.ndarray:
     rows = read_rows(path, header, "sh")
     steps = np.stack([rows[name] for name in names], axis=1).astype(np.float32)
     rest = ((steps + 0.5) / 256 - 0.5) * REST_RANGE
-    return np.ascontiguousarray(rest.reshape(count, 3, -1).transpose(0, 2, 1), np.float32)
+    return np.ascontiguousarray(rest.reshape(count, 3, len(names) // 3).transpose(0, 2, 1), np.float32)
 
 
 def _rest_bytes(f_rest: np.ndarray) -> np.ndarray:

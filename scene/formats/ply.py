@@ -13,10 +13,10 @@ import numpy as np
 
 from scene.formats import FORMATS, SplatArrays
 from scene.formats._common import without_non_finite
-from scene.formats._ply_header import read_header
 from scene.scene_info import PointCloud
 from utils.errors import UserError
 from utils.files import atomic_path
+from utils.ply_header import read_header
 from utils.progress import warn
 from utils.spherical_harmonics import rgb_to_sh, sh_to_rgb
 
