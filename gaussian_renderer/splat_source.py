@@ -163,11 +163,12 @@ def _from_checkpoint(path: Path) -> Source:
 
 def _tensors(path: Path, params: object) -> dict[str, Tensor]:
     """The tensors of Gaussians; what a motion keeps is left out."""
-    wanted = (*PARAMETER_NAMES, FEATURE_NAME)
-    found = {name: params[name].detach().float() for name in wanted if name in params} if params else {}
-    if "xyz" not in found:
-        raise UserError(f"{path}: a layer without positions; expected Gaussians; use another checkpoint")
-    return found
+    known = params if isinstance(params, Mapping) else {}
+    found = {name: known[name] for name in (*PARAMETER_NAMES, FEATURE_NAME) if name in known}
+    absent = [name for name in PARAMETER_NAMES if name not in found]
+    if absent or not all(isinstance(value, Tensor) for value in found.values()) or found["f_rest"].ndim != 3:
+        raise UserError(f"{path}: no whole Gaussians ({absent or 'values'}); expected tensors; use another checkpoint")
+    return {name: value.detach().float() for name, value in found.items()}
 
 
 def _joined(path: Path, parts: list[dict[str, Tensor]], degree: int) -> GaussianModel:

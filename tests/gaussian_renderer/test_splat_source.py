@@ -113,7 +113,11 @@ def test_what_is_none_of_these(tmp_path):
         open_source(tmp_path / "a.obj")
     state = {"iteration": 1, "model": {"params": {"xyz": torch.zeros(2, 3)}, "active_sh_degree": 0}}
     save_checkpoint(tmp_path / "b.pth", state)
-    with pytest.raises((UserError, KeyError), match="model|f_rest"):
+    with pytest.raises(UserError, match="no whole Gaussians"):
+        open_source(tmp_path / "b.pth")
+    broken = params_of(cloud(4)) | {"scaling": torch.zeros(3, 3)}
+    save_checkpoint(tmp_path / "b.pth", {"iteration": 1, "model": {"params": broken, "active_sh_degree": 0}})
+    with pytest.raises(UserError, match="is no whole model"):
         open_source(tmp_path / "b.pth")
 
 
