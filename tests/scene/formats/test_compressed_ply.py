@@ -109,6 +109,21 @@ def test_every_truncation_is_one_line(tmp_path):
             read_splats(tmp_path / NAME)
 
 
+def test_changed_bytes_give_finite_numbers_or_one_line(tmp_path):
+    write_splats(tmp_path / NAME, cloud(count=20, degree=1))
+    whole, random = (tmp_path / NAME).read_bytes(), np.random.default_rng(0)
+    for _ in range(150):
+        changed = bytearray(whole)
+        changed[random.integers(len(whole))] = random.integers(256)
+        (tmp_path / NAME).write_bytes(changed)
+        try:
+            read = read_splats(tmp_path / NAME)
+        except UserError as error:
+            assert "\n" not in str(error)
+        else:
+            assert all(np.isfinite(value).all() for value in read.named().values())
+
+
 def test_ranges_that_are_no_numbers(tmp_path, capsys):
     write_splats(tmp_path / NAME, cloud(degree=0))
     header, body = (tmp_path / NAME).read_bytes().split(b"end_header\n")
