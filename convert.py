@@ -11,8 +11,12 @@
     python convert.py --mode rig --panoptic 161029_sports1 -o data/sports
     python convert.py --mode import_d3dg -s params.npz --data data/basketball -o output/basketball
     python convert.py --mode export_d3dg -m output/basketball -o params.npz
+    python convert.py --mode splats -m output/run -o scene.compressed.ply
+    python convert.py --mode splats -s downloaded_model -o output/imported --data data/scene
+    python convert.py --mode cameras -s data/scene -o transforms.json
 
-docs/own_photos.md and docs/own_rig.md say what comes out, and what to do when something fails.
+docs/own_photos.md and docs/own_rig.md say what comes out, and what to do when something fails; docs/exchange.md is about
+the last three.
 """
 
 from __future__ import annotations
@@ -21,13 +25,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from arguments import ExchangeParams
 from arguments.cli import parse
 from arguments.convert_params import ConvertParams
 from capture.check import DEFAULT_OUTPUT, explain
 from capture.panoptic import panoptic_options
 from capture.photo_set import convert_photos
 from capture.rig import convert_rig
+from gaussian_renderer.camera_exchange import convert_cameras
 from gaussian_renderer.clip_exchange import export_clip, import_clip
+from gaussian_renderer.splat_exchange import check_exchange, is_file, prepared, write_prepared
 from scene.formats.d3dg import read_params_npz
 from training.output_folder import set_aside_earlier_run
 from utils.errors import UserError
@@ -39,10 +46,13 @@ RIG_FPS = 30.0  # of folders of pictures
 
 def main(args: Sequence[str] | None = None) -> None:
     """Convert what the command line says; `args` stands in for it."""
-    (options,) = parse("Make a data set of photos or recordings, or exchange clips.", ConvertParams, args=args)
+    text = "Make a data set of photos or recordings, or exchange models, clips and cameras with other programs."
+    options, wishes = parse(text, ConvertParams, ExchangeParams, args=args)
     set_quiet(options.quiet)
     if options.check:
         explain(Path(options.check), Path(options.output or DEFAULT_OUTPUT))
+    elif options.mode in EXCHANGES:
+        EXCHANGES[options.mode](options, wishes)
     else:
         MODES[options.mode](options)
 
@@ -78,6 +88,16 @@ def to_d3dg(options: ConvertParams) -> None:
     export_clip(Path(options.model_path), Path(options.output), options.iteration)
 
 
+def to_splats(options: ConvertParams, wishes: ExchangeParams) -> None:
+    """Gaussians of any program in the form of any other."""
+    check_exchange(options, wishes)
+    source = prepared(options, wishes)
+    if not is_file(options.output):
+        set_aside_earlier_run(Path(options.output))
+    write_prepared(source, options, wishes)
+
+
+EXCHANGES = {"splats": to_splats, "cameras": convert_cameras}
 MODES = {"photos": convert_photos, "rig": from_recordings, "import_d3dg": from_d3dg, "export_d3dg": to_d3dg}
 
 

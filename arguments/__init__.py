@@ -1,7 +1,8 @@
 """Options of all scripts: typed groups, the command line, and what is saved with a model."""
 
 from arguments.cli import OptionError, flag_names, merge_saved, parse
-from arguments.config_file import load_config, resolve_paths, save_config, save_legacy
+from arguments.config_file import load_config, resolve_paths, save_config, save_legacy_args
+from arguments.exchange_params import ExchangeParams
 from arguments.motion_params import MotionParams
 from arguments.params import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
 from arguments.presets import MOVING_ITERATIONS, moving_preset
@@ -11,6 +12,7 @@ from arguments.tracking_preset import tracking_preset
 
 __all__ = [
     "MOVING_ITERATIONS",
+    "ExchangeParams",
     "FollowParams",
     "MetricsParams",
     "ModelParams",
@@ -31,6 +33,6 @@ __all__ = [
     "parse",
     "resolve_paths",
     "save_config",
-    "save_legacy",
+    "save_legacy_args",
     "tracking_preset",
 ]

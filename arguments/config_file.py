@@ -54,12 +54,7 @@ def save_config(model_path: str | os.PathLike, *groups: Any) -> None:
     _replace_text(folder / CONFIG_NAME, json.dumps({"version": VERSION} | sections, indent=2) + "\n")
     for group in groups:
         if isinstance(group, ModelParams):
-            save_legacy(folder, group)
-
-
-def save_legacy(model_path: str | os.PathLike, model: ModelParams) -> None:
-    """Write `cfg_args` alone."""
-    _replace_text(Path(model_path) / LEGACY_NAME, _legacy_line(model))
+            save_legacy_args(folder, group)
 
 
 def load_config(model_path: str | os.PathLike, group: type[Group]) -> Group:
@@ -98,8 +93,13 @@ def _replace_text(path: Path, text: str) -> None:
         raise
 
 
-def _legacy_line(model: ModelParams) -> str:
-    values = {name: getattr(model, name) for name in LEGACY_FIELDS}
+def save_legacy_args(model_path: str | os.PathLike, model: ModelParams, **further: Any) -> None:
+    """Write `cfg_args` alone, with further options that another program expects there."""
+    _replace_text(Path(model_path) / LEGACY_NAME, _legacy_line(model, **further))
+
+
+def _legacy_line(model: ModelParams, **further: Any) -> str:
+    values = {name: getattr(model, name) for name in LEGACY_FIELDS} | further
     if values["data_device"] == "auto":  # unknown to the readers of this file
         values["data_device"] = "cuda"
     return repr(argparse.Namespace(**values))

@@ -11,6 +11,7 @@ from typing import Any
 from arguments.cli import flag_names
 from arguments.convert_params import ConvertParams
 from arguments.edit_params import EditParams
+from arguments.exchange_params import ExchangeParams
 from arguments.full_eval_params import FullEvalParams
 from arguments.motion_params import MotionParams
 from arguments.params import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
@@ -32,7 +33,7 @@ SCRIPT_GROUPS: dict[str, tuple[type, ...]] = {
     "segment.py": (ModelParams, PipelineParams, SemanticParams, SegmentParams),
     "track.py": (ModelParams, PipelineParams, TrackParams),
     "edit.py": (EditParams,),
-    "convert.py": (ConvertParams,),
+    "convert.py": (ConvertParams, ExchangeParams),
     "metrics.py": (MetricsParams,),
     "full_eval.py": (FullEvalParams,),
     "videos.py": (VideoParams,),

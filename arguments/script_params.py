@@ -33,7 +33,9 @@ class RenderParams:
     path: Literal["both", "slerp", "lerp", "orbit", "circle", "spiral", "file"] = "both"
     """Path of --novel_view: slerp through the training cameras, lerp from first to last; both = slerp and orbit."""
     camera_path: str = ""
-    """With --path file: JSON file of cameras, in the layout of cameras.json."""
+    """With --path file: JSON file of cameras, as cameras.json, nerfstudio's camera path or transforms.json."""
+    save_path: str = ""
+    """Also write the cameras of new paths: to *.nerfstudio.json, transforms*.json, or like cameras.json to *.json."""
     num_views: int | None = None
     """Number of views on each new path; left out = 200, with --mode its own number (60 to 1000)."""
     time: float | None = None

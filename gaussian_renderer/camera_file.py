@@ -1,41 +1,58 @@
-"""Camera paths from a file: the `cameras.json` that training writes (and the first 3DGS code wrote)."""
+"""Camera paths from a file: the `cameras.json` that training writes (as 3DGS did), and those of other programs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from itertools import count
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from scene.cameras import Camera
+from gaussian_renderer.foreign_paths import entries_of
+from scene.cameras import Camera, camera_record
 from utils.errors import UserError
 from utils.files import read_json
 
 MAX_SIDE_PX = 16384
 ORTHONORMAL = 1e-3  # how far a rotation may be from one, from rounding
+_END = object()
 LAYOUT = "position [3], rotation [3][3] (camera to world), width, height, fx, fy"
 
 
 def read_cameras(path: str | Path) -> list[Camera]:
-    """Cameras of a JSON list in the order of the file.
+    """Cameras of a JSON list in the order of the file, of a nerfstudio camera path, or of a `transforms.json`.
 
-    Each entry has `position` [3] (centre, world), `rotation` (camera-to-world, list of rows, OpenCV axes), `width`,
-    `height`, `fx`, `fy` in px, and if wanted `img_name`, `cx`, `cy` (else the middle) and `time` in 0..1.
+    Each entry of a list has `position` [3] (centre, world), `rotation` (camera-to-world, list of rows, OpenCV axes),
+    `width`, `height`, `fx`, `fy` in px, and if wanted `img_name`, `cx`, `cy` (else the middle) and `time` in 0..1.
 
     Raises:
         UserError: one line about the first entry that is none.
     """
-    entries = read_json(path)
-    if not isinstance(entries, list) or not entries:
+    path = Path(path)
+    document = read_json(path)
+    known = document if isinstance(document, list) else []
+    entries = entries_of(document, path.parent) if isinstance(document, Mapping) else iter(known)
+    cameras = list(_cameras(path, entries))
+    if not cameras:
         raise UserError(f"{path}: expected a list of cameras, each with {LAYOUT}; see docs/render.md")
-    return list(_cameras(Path(path), entries))
+    return cameras
 
 
-def _cameras(path: Path, entries: list) -> Iterator[Camera]:
-    for index, entry in enumerate(entries):
+def path_record(camera: Camera, index: int) -> dict[str, object]:
+    """An entry of `cameras.json` that keeps the principal point and the time."""
+    source = camera.info or camera
+    return camera_record(camera, index) | {"cx": source.cx, "cy": source.cy, "time": float(camera.time)}
+
+
+def _cameras(path: Path, entries: Iterator) -> Iterator[Camera]:
+    """The entries one by one; those of other programs are made on the way, so that an error names its entry."""
+    for index in count():
         try:
+            entry = next(entries, _END)
+            if entry is _END:
+                return
             yield _camera(entry, index)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:80]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from arguments import RenderParams
+from gaussian_renderer.camera_exchange import format_of, write_cameras
 from gaussian_renderer.camera_file import read_cameras
 from gaussian_renderer.spiral import spiral
 from gaussian_renderer.time_paths import at_time, is_moving, over_time
 from gaussian_renderer.trajectories import circle, in_betweens, lerp_path, orbit, slerp_path
 from scene.cameras import Camera
 from utils.errors import UserError
+from utils.progress import say
 
 FOLDERS = ("novel_views", "novel_views_multi_interpolate", "orbit", "circle", "spiral", "camera_path", "novel_video")
 """Folders that new paths are written to, below the model's."""
@@ -29,12 +32,14 @@ def novel_paths(options: RenderParams, cameras: Sequence[Camera]) -> list[NamedP
     """
     if (options.path == "file") != bool(options.camera_path):
         raise UserError("--path file and --camera_path FILE belong together; give both or neither")
+    if options.save_path and not options.save_path.endswith(".json"):
+        raise UserError(f"--save_path is {options.save_path!r}; expected the name of a .json file; change it")
     paths = _novel_views(options, cameras) if options.novel_view or options.video else []
     if options.novel_video:
         paths.append(("novel_video", lerp_path(cameras, _count(options))))
     if options.time is not None:
         paths = [(name, at_time(path, options.time)) for name, path in paths]
-    return paths
+    return _saved(Path(options.save_path), paths) if options.save_path else paths
 
 
 def spiral_path(options: RenderParams, cameras: Sequence[Camera], num_views: int) -> Iterator[Camera]:
@@ -57,6 +62,21 @@ def _novel_views(options: RenderParams, cameras: Sequence[Camera]) -> list[Named
     for name, make in (("orbit", orbit), ("circle", circle), ("spiral", spiral)):
         known[name] = (name, _through_time(make(cameras, count), cameras, count))
     return [known[name] for name in (("slerp", "orbit") if options.path == "both" else (options.path,))]
+
+
+def _saved(file: Path, paths: list[NamedPath]) -> list[NamedPath]:
+    """The paths, after their cameras were written to a file, or of several paths to one file each."""
+    if not paths:
+        raise UserError("--save_path writes the cameras of new paths; expected some; add --novel_view and --path")
+    saved = []
+    for name, cameras in paths:
+        known = tuple(cameras)
+        stem, dot, ending = file.name.partition(".")
+        target = file if len(paths) == 1 else file.with_name(f"{stem}_{name}{dot}{ending}")
+        write_cameras(target, known, format_of(target))
+        say(f"{name}: {len(known)} cameras in {target}")
+        saved.append((name, iter(known)))
+    return saved
 
 
 def _count(options: RenderParams) -> int:

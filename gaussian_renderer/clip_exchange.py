@@ -30,6 +30,7 @@ from scene.gaussian_model import GaussianModel
 from scene.motion import MotionSetup
 from scene.motion.files import load_motion, motion_folder, save_motion
 from scene.motion.per_timestep import PerTimestep
+from scene.motion.trajectories import Trajectories
 from scene.scene import read_options
 from scene.scene_info import ball_of
 from utils.errors import UserError
@@ -58,16 +59,21 @@ def import_clip(params: TrackedParams, folder: Path, data: str = "") -> None:
         model = replace(model, source_path=os.path.abspath(data))
         poses = replace(poses, times=torch.tensor(moments_of(model), dtype=torch.float64))
     write_ply(saved_iteration_folder(folder, ITERATION) / "point_cloud.ply", params.arrays)
-    center, radius = ball_of(params.arrays.xyz.astype(np.float64))
-    motion = MotionParams(motion=PerTimestep.kind)
-    tracking = TrackingParams(track_precision="float32")
-    setup = MotionSetup(motion, tuple(center.tolist()), radius or 1.0, tracking=tracking)
-    save_motion(motion_folder(folder, ITERATION), PerTimestep.of(poses, setup))
+    motion, tracking = MotionParams(motion=PerTimestep.kind), TrackingParams(track_precision="float32")
+    save_motion(motion_folder(folder, ITERATION), clip_motion(params, poses))
     corrections = {"cam_m": params.cam_m, "cam_c": params.cam_c}
     write_npz(motion_folder(folder, ITERATION) / CORRECTIONS, corrections, compress=False)
     save_config(folder, model, PipelineParams(), SemanticParams(), motion, tracking)
     if data:
         write_json(folder / "cameras.json", Scene.open(model, "cpu").camera_records())
+
+
+def clip_motion(params: TrackedParams, poses: Trajectories | None = None) -> PerTimestep:
+    """The motion of a clip, with its poses or with the same ones at other times."""
+    center, radius = ball_of(params.arrays.xyz.astype(np.float64))
+    options, tracking = MotionParams(motion=PerTimestep.kind), TrackingParams(track_precision="float32")
+    setup = MotionSetup(options, tuple(center.tolist()), radius or 1.0, tracking=tracking)
+    return PerTimestep.of(poses or params.trajectories, setup)
 
 
 def moments_of(model: ModelParams) -> Sequence[float]:

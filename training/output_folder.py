@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from arguments import ModelParams, save_config, save_legacy
+from arguments import ModelParams, save_config, save_legacy_args
 from scene import PointCloud, Scene
 from scene.formats.ply import write_points
 from scene.gaussian_model import GaussianModel
@@ -91,7 +91,7 @@ def write_run_description(
         options.tracking,
     )
     if model.layers.sh_degree > options.model.sh_degree:  # viewers read from it how wide the PLY is
-        save_legacy(folder, replace(options.model, sh_degree=model.layers.sh_degree))
+        save_legacy_args(folder, replace(options.model, sh_degree=model.layers.sh_degree))
     write_json(folder / "cameras.json", scene.camera_records())
     if distiller is not None:
         distiller.write_description(folder)

@@ -13,6 +13,7 @@ from utils.errors import UserError
 from utils.registry import Registry
 
 FORMATS = Registry("splat format")
+START_BYTES = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class SplatFormat(Protocol):
     """One file format; `extension` is its file ending, with the dot."""
 
     extension: str
+    marker: bytes
+    """What the first bytes of such files hold, whatever they are called; empty = the ending decides."""
 
     def read(self, path: Path) -> SplatArrays:
         """Reads a file."""
@@ -55,20 +58,33 @@ class SplatFormat(Protocol):
 
 def find_format(path: Path | str) -> SplatFormat:
     """The format of a file by the longest extension that fits; an unknown one lists what is known."""
-    FORMATS.discover("scene.formats")
-    known = [FORMATS.get(name)() for name in FORMATS.names()]
-    fitting = [entry for entry in known if Path(path).name.lower().endswith(entry.extension)]
+    fitting = [entry for entry in known_formats() if Path(path).name.lower().endswith(entry.extension)]
     if not fitting:
-        extensions = ", ".join(sorted(entry.extension for entry in known))
+        extensions = ", ".join(sorted(entry.extension for entry in known_formats()))
         raise UserError(f"{path}: no reader for this kind of splat file; known endings: {extensions}")
     return max(fitting, key=lambda entry: len(entry.extension))
 
 
+def known_formats() -> list[SplatFormat]:
+    """One of each format."""
+    FORMATS.discover("scene.formats")
+    return [FORMATS.get(name)() for name in FORMATS.names()]
+
+
 def read_splats(path: Path | str) -> SplatArrays:
-    """Reads Gaussians from a file of any known format."""
-    return find_format(path).read(Path(path))
+    """Reads Gaussians from a file of any known format, even if its ending is that of another one."""
+    entry, start = find_format(path), _start_of(Path(path))
+    marked = [known for known in known_formats() if known.marker and known.marker in start]
+    return (marked[0] if marked else entry).read(Path(path))
 
 
 def write_splats(path: Path | str, arrays: SplatArrays) -> None:
     """Writes Gaussians in the format that the file name asks for."""
     find_format(path).write(Path(path), arrays)
+
+
+def _start_of(path: Path) -> bytes:
+    if not path.is_file():
+        return b""
+    with open(path, "rb") as file:
+        return file.read(START_BYTES)

@@ -12,11 +12,13 @@ from types import ModuleType
 import numpy as np
 
 from scene.formats import FORMATS, SplatArrays
+from scene.formats._common import without_non_finite
 from scene.scene_info import PointCloud
 from utils.errors import UserError
 from utils.files import atomic_path
+from utils.ply_header import read_header
 from utils.progress import warn
-from utils.spherical_harmonics import sh_to_rgb
+from utils.spherical_harmonics import rgb_to_sh, sh_to_rgb
 
 FEATURE_PREFIX, LABEL_PREFIX = "semantic_", "label_"
 """Column names of features, as in Feature 3DGS, and of class logits, as in Label-3DGS."""
@@ -36,6 +38,7 @@ class PlyFormat:
     """graphdeco's layout: 62 floats for SH degree 3, then `semantic_*` and `motion_*`."""
 
     extension = ".ply"
+    marker = b""
 
     def read(self, path: Path) -> SplatArrays:
         """See `read_ply`."""
@@ -98,7 +101,7 @@ def read_ply(path: Path | str) -> SplatArrays:
     and scales of 0, which are made tiny).
     """
     vertices = _read_vertices(path)
-    _require(path, vertices, ["x", "y", "z", "f_dc_0", "f_dc_1", "f_dc_2", "opacity"])
+    _require(path, vertices, ["x", "y", "z", *_color_names(vertices), "opacity"])
     count = len(vertices)
     rest_names = _numbered(vertices, "f_rest_")
     if len(rest_names) not in _REST_COUNTS:
@@ -114,7 +117,7 @@ def read_ply(path: Path | str) -> SplatArrays:
     code_names = _numbered(vertices, CODE_PREFIX)
     arrays = SplatArrays(
         xyz=_columns(vertices, ["x", "y", "z"]),
-        f_dc=_columns(vertices, ["f_dc_0", "f_dc_1", "f_dc_2"]).reshape(count, 1, 3),
+        f_dc=_base_colors(vertices).reshape(count, 1, 3),
         f_rest=np.ascontiguousarray(rest.transpose(0, 2, 1)),
         opacity=opacity,
         scaling=scaling,
@@ -122,7 +125,7 @@ def read_ply(path: Path | str) -> SplatArrays:
         semantic_feature=_columns(vertices, feature_names) if feature_names else None,
         motion_code=_columns(vertices, code_names) if code_names else None,
     )
-    return _drop_non_finite(path, arrays)
+    return without_non_finite(path, arrays)
 
 
 def read_layer_numbers(path: Path | str) -> np.ndarray | None:
@@ -176,8 +179,7 @@ def _write_vertices(path: Path | str, vertices: np.ndarray) -> None:
 def _read_vertices(path: Path | str) -> np.ndarray:
     """The structured array of the element `vertex`; anything wrong becomes one line."""
     plyfile = _plyfile()
-    if not Path(path).is_file():
-        raise UserError(f"{path}: no such file; expected a .ply")
+    read_header(path)  # whether the file is as long as it says, before anything is allocated
     try:
         data = plyfile.PlyData.read(str(path))
     except (plyfile.PlyParseError, ValueError, EOFError, MemoryError, KeyError, TypeError) as error:
@@ -214,6 +216,19 @@ def _columns(vertices: np.ndarray, names: list[str]) -> np.ndarray:
     return table
 
 
+def _color_names(vertices: np.ndarray) -> list[str]:
+    """Columns of the base colour of Gaussians: SH constants, or as some programs have it plain colours."""
+    plain = ["red", "green", "blue"]
+    has_plain = "f_dc_0" not in vertices.dtype.names and all(name in vertices.dtype.names for name in plain)
+    return plain if has_plain and "opacity" in vertices.dtype.names else ["f_dc_0", "f_dc_1", "f_dc_2"]
+
+
+def _base_colors(vertices: np.ndarray) -> np.ndarray:
+    """[N, 3] SH constants."""
+    names = _color_names(vertices)
+    return _columns(vertices, names) if names[0] == "f_dc_0" else rgb_to_sh(_colors(vertices)).astype(np.float32)
+
+
 def _colors(vertices: np.ndarray) -> np.ndarray:
     """[P, 3] float32 in 0..1 from whichever colour columns there are."""
     available = vertices.dtype.names
@@ -225,17 +240,6 @@ def _colors(vertices: np.ndarray) -> np.ndarray:
     if all(f"f_dc_{channel}" in available for channel in range(3)):
         return np.clip(sh_to_rgb(_columns(vertices, [f"f_dc_{channel}" for channel in range(3)])), 0, 1)
     return np.full((len(vertices), 3), 0.5, np.float32)
-
-
-def _drop_non_finite(path: Path | str, arrays: SplatArrays) -> SplatArrays:
-    count = len(arrays)
-    finite = np.ones(count, bool)
-    for value in arrays.named().values():
-        finite &= np.isfinite(value).all(axis=tuple(range(1, value.ndim)))
-    if finite.all():
-        return arrays
-    warn(f"{path}: dropped {int((~finite).sum())} of {count} Gaussians whose values are not finite")
-    return arrays.map(lambda value: value[finite])
 
 
 def _report_non_finite(path: Path | str, table: np.ndarray) -> None:

@@ -59,8 +59,9 @@ def load_motion(model_path: str | Path, iteration: int, device: torch.device | s
     if not (folder / DeformationField.weights_name).is_file():
         raise UserError(f"{folder}: no deform.pth; expected the motion of iteration {iteration}; take another one")
     path = folder / DeformationField.weights_name
-    state = read_state(path)
-    return DeformationField(network_of(state, str(path)), MotionSetup(MotionParams(compat_quat=True), device=device))
+    network = network_of(read_state(path), str(path))
+    params = MotionParams(compat_quat=True, is_blender=network.is_blender, is_6dof=network.is_6dof)
+    return DeformationField(network, MotionSetup(params, device=device))
 
 
 def _load_own(folder: Path, device: torch.device | str) -> Motion:

@@ -84,3 +84,13 @@ def test_the_spiral_of_a_video_runs_through_time():
 
 def test_paths_are_as_long_as_in_feature_3dgs():
     assert {len(list(path)) for _, path in novel_paths(RenderParams(novel_view=True), CAMERAS)} == {200}
+
+
+def test_paths_are_saved_on_the_way(tmp_path):
+    assert paths(novel_view=True, path="orbit", save_path=str(tmp_path / "a.json")) == {"orbit": 5}
+    assert paths(novel_view=True, path="file", camera_path=str(tmp_path / "a.json")) == {"camera_path": 5}
+    assert paths(novel_view=True, save_path=str(tmp_path / "b.nerfstudio.json")) == {"novel_views": 5, "orbit": 5}
+    assert {path.name for path in tmp_path.glob("b*")} == {"b_orbit.nerfstudio.json", "b_novel_views.nerfstudio.json"}
+    for options in ({"save_path": "a.json"}, {"novel_view": True, "save_path": "folder"}):
+        with pytest.raises(UserError, match="--save_path"):
+            paths(**options)

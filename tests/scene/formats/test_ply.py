@@ -204,3 +204,34 @@ def test_foreign_point_cloud():
     assert cloud.positions.shape == (100, 3) and cloud.colors.shape == (100, 3)
     assert not cloud.colors.any()  # the file's points are black
     np.testing.assert_allclose(cloud.positions[0], [-0.35553616, 0.79100704, -0.08646364], rtol=1e-6)
+
+
+def test_plain_colours_take_the_place_of_constants(tmp_path):
+    arrays = random_arrays(degree=0)
+    write_ply(tmp_path / "a.ply", arrays)
+    shuffled_copy(tmp_path / "a.ply", tmp_path / "b.ply", drop=("f_dc_0", "f_dc_1", "f_dc_2", "nx", "ny", "nz"))
+    data = plyfile.PlyData.read(str(tmp_path / "b.ply"))["vertex"].data
+    colors = [("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    table = np.zeros(len(data), [*data.dtype.descr, *colors])
+    for name in data.dtype.names:
+        table[name] = data[name]
+    table["red"], table["green"] = 255, 51
+    plyfile.PlyData([plyfile.PlyElement.describe(table, "vertex")], byte_order=">").write(str(tmp_path / "c.ply"))
+    read = read_splats(tmp_path / "c.ply")
+    np.testing.assert_allclose(read.f_dc[:, 0] * 0.28209479 + 0.5, [[1, 0.2, 0]] * 5, atol=1e-6)
+    np.testing.assert_array_equal(read.scaling, arrays.scaling)
+
+
+def test_absurd_counts_are_refused_before_anything_is_allocated(tmp_path):
+    write_ply(tmp_path / "a.ply", random_arrays())
+    whole = (tmp_path / "a.ply").read_bytes()
+    for count in (b"6", b"999999999999", b"184467440737095516160"):
+        (tmp_path / "b.ply").write_bytes(whole.replace(b"element vertex 5", b"element vertex " + count))
+        with pytest.raises(UserError, match="its header announces"):
+            read_splats(tmp_path / "b.ply")
+
+
+def test_a_file_of_nothing_but_nan(tmp_path):
+    write_ply(tmp_path / "a.ply", random_arrays().map(lambda value: np.full_like(value, np.nan)))
+    with pytest.raises(UserError, match="none of its 5 Gaussians has finite values"):
+        read_splats(tmp_path / "a.ply")
