@@ -15,8 +15,8 @@
     python convert.py --mode splats -s downloaded_model -o output/imported --data data/scene
     python convert.py --mode cameras -s data/scene -o transforms.json
 
-docs/own_photos.md and docs/own_rig.md say what comes out, and what to do when something fails; docs/exchange.md is about
-the last three.
+docs/own_photos.md and docs/own_rig.md say what comes out, and what to do when something fails; docs/exchange.md is
+about the last three.
 """
 
 from __future__ import annotations

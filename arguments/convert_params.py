@@ -17,7 +17,7 @@ class ConvertParams:
     output: Annotated[str, arg(aliases=["-o"])] = ""
     """Folder of the data set (photos: left out = that of -s) or model (import_d3dg, splats), or file to write."""
     mode: Literal["photos", "rig", "import_d3dg", "export_d3dg", "splats", "cameras"] = "photos"
-    """photos (or a video) and rig make data sets; import_d3dg, export_d3dg: clips; splats, cameras: docs/exchange.md."""
+    """photos (or a video), rig: make data sets; import_d3dg, export_d3dg: clips; splats, cameras: docs/exchange.md."""
     check: str = ""
     """Convert nothing: explain what the readers see in this folder, and draw its cameras and points (into --output)."""
     video: str = ""
