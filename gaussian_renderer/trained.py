@@ -9,16 +9,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from arguments import ModelParams
+from arguments import ModelParams, PipelineParams, load_config
+from gaussian_renderer import RenderSettings
 from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
 from scene import Scene
+from scene.exposure import Exposures
 from scene.formats import read_splats
 from scene.gaussian_model import GaussianModel
 from scene.motion.files import load_motion
 from utils.devices import choose_device
 from utils.errors import UserError
 from utils.files import read_json
-from utils.progress import say
+from utils.progress import say, warn
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class TrainedScene:
     model_path: Path
     classes: tuple[str, ...] = ()
     """Names of the channels of a model of class labels, whose features are logits; else empty."""
+    exposures: Exposures = Exposures({})
+    """Of the photographs; empty unless they were learnt."""
 
     @property
     def basis_path(self) -> Path:
@@ -61,7 +65,17 @@ def open_trained(model: ModelParams, iteration: int = -1) -> TrainedScene:
     features = f"labels of {len(classes)} classes" if classes else describe_features(gaussians, decoder)
     moving = "" if motion.is_static else f", moved by {motion.kind}"
     say(f"model: iteration {iteration}, {gaussians.num_gaussians} Gaussians{moving}, {features}")
-    return TrainedScene(scene, gaussians, decoder, iteration, background, Path(model.model_path), classes)
+    exposures = Exposures.load(model.model_path, device) if model.exposure else Exposures({})
+    return TrainedScene(scene, gaussians, decoder, iteration, background, Path(model.model_path), classes, exposures)
+
+
+def render_settings(model: ModelParams, pipeline: PipelineParams) -> RenderSettings:
+    """How a trained model is rendered; warns where that is not how it was trained."""
+    saved = load_config(model.model_path, PipelineParams)
+    if pipeline.antialiasing != saved.antialiasing:
+        trained, flag = ("with", "--antialiasing") if saved.antialiasing else ("without", "--no_antialiasing")
+        warn(f"{model.model_path} was trained {trained} antialiasing and is rendered otherwise; {flag} restores that")
+    return RenderSettings(model.backend, pipeline.antialiasing)
 
 
 def saved_iteration_folder(model_path: str | Path, iteration: int) -> Path:

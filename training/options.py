@@ -51,10 +51,6 @@ def check_options(options: RunOptions) -> None:
     Raises:
         UserError: one line.
     """
-    if options.model.depths:
-        raise UserError("--depths: depth supervision is not available yet; expected no such flag; leave it out")
-    if options.model.train_test_exp:
-        raise UserError("--train_test_exp: exposure is not available yet; expected no such flag; leave it out")
     if options.train.start_checkpoint and options.train.start_ply:
         raise UserError("--start_checkpoint and --start_ply are both given; expected one of them; leave one out")
     if options.train.freeze_geometry:

@@ -16,6 +16,7 @@ from scene.datasets.colmap_model import (
     read_images,
     read_points3d,
 )
+from scene.datasets.depths import PARAMS_FILE, read_alignments, with_aligned_depths
 from scene.datasets.pictures import few, find_mask, image_size
 from scene.datasets.poses import checked_pose, rotation_from_quaternion
 from scene.datasets.split import split_cameras
@@ -33,7 +34,7 @@ class ColmapReader:
 
     def missing(self, folder: Path) -> str | None:
         """See `DatasetReader`."""
-        if _model_folders(folder):
+        if model_folders(folder):
             return None
         if (folder / "sparse").is_dir():
             return "no images.bin or images.txt in sparse/ or sparse/0/"
@@ -41,7 +42,7 @@ class ColmapReader:
 
     def read(self, folder: Path, options: ReadOptions) -> SceneInfo:
         """Reads the largest model of the folder."""
-        model, notes = _choose_model(folder)
+        model, notes = choose_model(folder)
         images, cameras = read_images(model), read_cameras(model)
         if not images:
             raise DatasetError(f"{model}: has no images; the reconstruction failed, run COLMAP again")
@@ -49,12 +50,16 @@ class ColmapReader:
         infos = [_camera_info(folder, image, cameras, path) for image, path in zip(images, paths, strict=True)]
         infos, time_notes, clock = _timed(folder, infos, options)
         notes += [*_size_notes(images, cameras, infos), *time_notes]
+        if options.depths:
+            alignments = read_alignments(model / PARAMS_FILE)
+            infos, depth_notes = with_aligned_depths(infos, folder / options.depths, alignments)
+            notes += depth_notes
         train, test = split_cameras(infos, options, model / "test.txt")
         points, point_notes = _read_points(model)
         return SceneInfo(train, test, points, folder, "colmap", tuple(notes + point_notes), details=clock)
 
 
-def _model_folders(folder: Path) -> list[Path]:
+def model_folders(folder: Path) -> list[Path]:
     """Folders that hold a model, `sparse/0` first."""
     sparse = folder / "sparse"
     if not sparse.is_dir():
@@ -63,9 +68,9 @@ def _model_folders(folder: Path) -> list[Path]:
     return [path for path in candidates if any((path / f"images.{end}").is_file() for end in ("bin", "txt"))]
 
 
-def _choose_model(folder: Path) -> tuple[Path, list[str]]:
+def choose_model(folder: Path) -> tuple[Path, list[str]]:
     """The model with the most images, and a note if there was a choice."""
-    models = _model_folders(folder)
+    models = model_folders(folder)
     if len(models) == 1:
         return models[0], []
     counts = [count_images(model) for model in models]

@@ -51,8 +51,7 @@ class Bytes:
         return self.kept[camera.uid]
 
     def get(self, camera, background=None):
-        stored = self.stored(camera)
-        return composite(stored.pixels, stored.weight, background)
+        return composite(self.stored(camera), background)
 
     def prefetch(self, camera) -> None:
         pass
