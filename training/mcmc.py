@@ -41,9 +41,7 @@ class MarkovPlan:
     def from_options(cls, options: OptimizationParams) -> MarkovPlan:
         """The plan that the command line asks for."""
         if options.max_gaussians < 1:
-            raise UserError(
-                "--densification mcmc grows up to a number of Gaussians; expected one; add --cap_max 300000"
-            )
+            raise UserError("--densification mcmc grows up to a number of Gaussians; expected one; add --cap_max N")
         if options.densification_interval < 1:
             raise UserError(f"--densification_interval is {options.densification_interval}; expected at least 1")
         if options.noise_lr < 0:

@@ -49,8 +49,6 @@ def test_flags_of_features_have_no_effect_on_labels(capsys):
 @pytest.mark.parametrize(
     ("groups", "part"),
     [
-        ({"model": ModelParams(source_path="a", depths="d")}, "--depths"),
-        ({"model": ModelParams(source_path="a", train_test_exp=True)}, "--train_test_exp"),
         ({"model": ModelParams(source_path="a", device="gpu")}, "--device is 'gpu'"),
         ({"model": ModelParams(source_path="a", device="cuda:99")}, "--device is 'cuda:99' but"),
         ({"model": ModelParams(source_path="a", data_device="disk")}, "--data_device is 'disk'"),

@@ -26,6 +26,7 @@ def make_trainer(features: int = 4) -> SimpleNamespace:
         optimizer=optimizer,
         motion_optimizer=None,
         distiller=None,
+        exposure=None,
         order=CameraOrder(4),
     )
 
