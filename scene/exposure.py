@@ -53,8 +53,8 @@ class Exposures:
             return cls({})
         rows = read_json(path)
         try:
-            found = {name: torch.tensor(rows[name], dtype=torch.float32, device=device) for name in rows}
-        except (TypeError, ValueError, KeyError):
+            found = {name: torch.tensor(row, dtype=torch.float32, device=device) for name, row in rows.items()}
+        except (AttributeError, TypeError, ValueError):
             found = None
         if found is None or any(matrix.shape != (3, 4) or not matrix.isfinite().all() for matrix in found.values()):
             raise UserError(f"{path}: expected a 3x4 matrix of numbers for each image name; restore it or delete it")

@@ -176,10 +176,11 @@ def shared_appearance(opacities: Tensor, copies: Tensor) -> tuple[Tensor, Tensor
         copies: [N] int, 1 to `MAX_COPIES`.
     """
     exact = opacities.double().clamp(DEAD_OPACITY, MAX_OPACITY)
-    shared = 1 - (1 - exact).pow(1 / copies)
+    counts = copies.double()
+    shared = 1 - (1 - exact).pow(1 / counts)
     order = torch.arange(1, MAX_COPIES + 1, device=exact.device, dtype=torch.float64)
     signs = 1 - 2 * ((order - 1) % 2)
-    terms = signs * _binomials(copies.double(), order) * shared[:, None].pow(order) / order.sqrt()
+    terms = signs * _binomials(counts, order) * shared[:, None].pow(order) / order.sqrt()
     return shared.to(opacities), (exact / terms.sum(1)).to(opacities)
 
 
