@@ -24,6 +24,7 @@ from scene.gaussian_model import GaussianModel
 from scene.image_store import GroundTruth, format_bytes
 from scene.motion.files import motion_folder, save_motion
 from training import state
+from training.cleaning import clean
 from training.distillation import Distiller
 from training.evaluation import describe_quality, evaluate, image_psnr, train_sample
 from training.exposure import ExposureLearner
@@ -112,7 +113,10 @@ class Trainer:
         with log, StopRequest() as stop, Progress(total, initial=self.iteration) as bar:
             while self.iteration < total:
                 self.iteration = self.model.motion.following(self.iteration)
-                self._report(self._iterate(), bar, log)
+                step = self._iterate()
+                if self.iteration == total and self.options.optimization.clean:
+                    clean(self)
+                self._report(step, bar, log)
                 self.density.update(self.model, self.optimizer, self.iteration)
                 if self.model.motion.seeks_newcomers(self.iteration):
                     welcome_newcomers(self)
