@@ -1,4 +1,4 @@
-"""train.py, render.py and metrics.py with exposures, depths, masks, transparency and the second strategy, end to end."""
+"""train.py, render.py and metrics.py with exposures, masks, transparency and the second strategy, end to end."""
 
 import json
 import shutil
@@ -21,7 +21,8 @@ from utils.image_io import read_image, to_float, write_png
 BACKEND = "cpu" if "cpu" in ndraster.available_backends() else "reference"
 DEVICE = ["--device", "cpu", "--backend", BACKEND]
 FAST = f"--eval --init_count 150 --sh_degree 0 --test_iterations -1 --quiet {' '.join(DEVICE)}".split()
-SCHEDULE = "--densify_from_iter 5 --densification_interval 5 --opacity_reset_interval 12".split()
+SCHEDULE = ["--densify_from_iter", "5", "--densification_interval", "5", "--opacity_reset_interval", "12"]
+MCMC = ["--densification", "mcmc", "--densify_from_iter", "5", "--densification_interval", "5"]
 SIZE = (24, 18)
 
 
@@ -238,8 +239,8 @@ def test_the_right_half_of_a_test_view_does_not_train(photos, tmp_path):
 
 @pytest.mark.parametrize("optimizer", ["default", "sparse_adam"])
 def test_mcmc_trains_and_grows_to_the_cap(rgba, tmp_path, optimizer):
-    words = "--densification mcmc --cap_max 170 --densify_from_iter 5 --densification_interval 5 --iterations 120"
-    records = run(rgba, tmp_path, *words.split(), "--optimizer_type", optimizer, "--test_iterations", "1", "120")
+    words = [*MCMC, "--cap_max", "170", "--iterations", "120"]
+    records = run(rgba, tmp_path, *words, "--optimizer_type", optimizer, "--test_iterations", "1", "120")
     psnrs = [record["psnr"] for record in records if record["split"] == "test"]
     assert psnrs[1] > psnrs[0] + 1
     counts = [record["count"] for record in records if record["split"] == "train"]
@@ -248,9 +249,7 @@ def test_mcmc_trains_and_grows_to_the_cap(rgba, tmp_path, optimizer):
 
 
 def test_mcmc_resumes_bit_for_bit(rgba, tmp_path):
-    words = (
-        "--densification mcmc --cap_max 190 --densify_from_iter 5 --densification_interval 5 --iterations 30".split()
-    )
+    words = [*MCMC, "--cap_max", "190", "--iterations", "30"]
     run(rgba, tmp_path / "whole", *words)
     run(rgba, tmp_path / "parts", *words, "--checkpoint_iterations", "13")
     shutil.rmtree(tmp_path / "parts/point_cloud")
@@ -261,7 +260,7 @@ def test_mcmc_resumes_bit_for_bit(rgba, tmp_path):
 
 def test_mcmc_and_exposures_work_where_things_move(tmp_path):
     make(SceneOptions("dynamic", tmp_path / "scene", size=SIZE, views=8))
-    words = "--densification mcmc --cap_max 170 --densify_from_iter 2 --densification_interval 4 --exposure".split()
+    words = [*MCMC, "--cap_max", "170", "--exposure"]
     for motion in ("motion_bases", "deform_mlp"):
         out = tmp_path / motion
         run(tmp_path / "scene", out, *words, "--motion", motion, "--iterations", "16", "--densify_until_iter", "12")

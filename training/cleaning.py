@@ -1,4 +1,4 @@
-"""The last step of a training with --clean: Gaussians that are no part of the scene are removed."""
+"""What --clean does towards the end of a training: Gaussians that are no part of the scene are removed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,14 @@ if TYPE_CHECKING:
     from training.trainer import Trainer
 
 
+CLEANING_SHARE = 0.9  # of the steps come before; in the others what is left fills the gaps
+
+
+def cleaning_step(iterations: int) -> int:
+    """The step after which is cleaned."""
+    return max(1, round(CLEANING_SHARE * iterations))
+
+
 @torch.no_grad()
 def clean(trainer: Trainer) -> None:
     """Remove what the training views say is no part of the scene, and say how many that were."""
@@ -23,7 +31,9 @@ def clean(trainer: Trainer) -> None:
     evidence = evidence_of(trainer.scene.train, model, trainer.settings)
     kept = ~expendable(model.means, model.params["opacity"][:, 0].sigmoid(), evidence)
     if not bool(kept.any()):
-        raise UserError("--clean would remove every Gaussian; expected some to show in the training views; leave it out")
+        raise UserError(
+            "--clean would remove every Gaussian; expected some to show in the training views; leave it out"
+        )
     rows = torch.arange(len(model), device=model.device)
     edit = RowEdit(rows, torch.zeros_like(kept)).keep(kept)
     say(f"cleaned: {len(model) - len(edit)} of {len(model)} Gaussians removed")

@@ -57,8 +57,8 @@ def check_options(options: RunOptions) -> None:
         _check_frozen(options)
     if options.optimization.clean and (options.train.freeze_geometry or options.motion.motion == "per_timestep"):
         raise UserError(
-            "--clean removes Gaussians at the end, but with --freeze_geometry or --motion per_timestep they are to stay "
-            "who they are; leave it out"
+            "--clean removes Gaussians, but with --freeze_geometry or --motion per_timestep they are to stay who they "
+            "are; leave it out"
         )
     if options.model.resolution == 0 and not options.semantic.foundation_model:
         raise UserError("-r 0 is the size of a teacher's maps, but there is no teacher; expected -f TEACHER; add it")

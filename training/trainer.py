@@ -24,7 +24,7 @@ from scene.gaussian_model import GaussianModel
 from scene.image_store import GroundTruth, format_bytes
 from scene.motion.files import motion_folder, save_motion
 from training import state
-from training.cleaning import clean
+from training.cleaning import clean, cleaning_step
 from training.distillation import Distiller
 from training.evaluation import describe_quality, evaluate, image_psnr, train_sample
 from training.exposure import ExposureLearner
@@ -113,11 +113,10 @@ class Trainer:
         with log, StopRequest() as stop, Progress(total, initial=self.iteration) as bar:
             while self.iteration < total:
                 self.iteration = self.model.motion.following(self.iteration)
-                step = self._iterate()
-                if self.iteration == total and self.options.optimization.clean:
-                    clean(self)
-                self._report(step, bar, log)
+                self._report(self._iterate(), bar, log)
                 self.density.update(self.model, self.optimizer, self.iteration)
+                if self.options.optimization.clean and self.iteration == cleaning_step(total):
+                    clean(self)
                 if self.model.motion.seeks_newcomers(self.iteration):
                     welcome_newcomers(self)
                 self._checkpoint()
