@@ -6,6 +6,7 @@ from arguments import ModelParams, MotionParams, OptimizationParams, PipelinePar
 from training.options import RunOptions, check_options, check_source
 
 LSEG = SemanticParams(foundation_model="lseg")
+TRACKED = MotionParams(motion="per_timestep")
 FROZEN = TrainParams(freeze_geometry=True, start_ply="a.ply")
 
 
@@ -56,6 +57,8 @@ def test_flags_of_features_have_no_effect_on_labels(capsys):
         ({"train": TrainParams(checkpoint_every=-1)}, "--checkpoint_every is -1"),
         ({"optimization": OptimizationParams(iterations=0)}, "--iterations is 0"),
         ({"semantic": SemanticParams(speedup_ratio=0)}, "--speedup_ratio is 0"),
+        ({"optimization": OptimizationParams(clean=True), "motion": TRACKED}, "--clean removes Gaussians"),
+        ({"optimization": OptimizationParams(clean=True), "train": FROZEN, "semantic": LSEG}, "--clean removes"),
         ({"model": ModelParams(source_path="a", resolution=0)}, "-r 0 .* -f TEACHER"),
         ({"train": FROZEN}, "without a teacher"),
         ({"train": TrainParams(freeze_geometry=True), "semantic": LSEG}, "--start_ply FILE"),
