@@ -27,16 +27,19 @@ def evidence_of(
     """
     weight, front = torch.zeros(2, len(model), device=model.device)
     for camera in cameras:
-        total, on_surface, depth = _weight_sums(camera, model, settings)
-        near = _depths(camera, model) * on_surface < CLEARLY * depth
+        depths = _depths(camera, model)
+        total, on_surface, depth = (part[: len(model)] for part in _weight_sums(camera, model, len(depths), settings))
+        near = depths[: len(model)] * on_surface < CLEARLY * depth
         weight += total
         front += torch.where(near & (on_surface > 0), on_surface, torch.zeros_like(on_surface))
     return Evidence(weight, front / weight.clamp_min(torch.finfo(weight.dtype).tiny))
 
 
-def _weight_sums(camera: Camera, model: GaussianModel, settings: RenderSettings) -> tuple[Tensor, Tensor, Tensor]:
-    """Sums over pixels, each [N]: of the weights, of those at surfaces, and of those times the surface's depth."""
-    probe = torch.zeros(len(model), 3, device=model.device, requires_grad=True)
+def _weight_sums(
+    camera: Camera, model: GaussianModel, num_drawn: int, settings: RenderSettings
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Sums over pixels, each [M]: of the weights, of those at surfaces, and of those times the surface's depth."""
+    probe = torch.zeros(num_drawn, 3, device=model.device, requires_grad=True)
     settings = replace(settings, with_features=True, feature_size=None, semantic_geometry_grad=False)
     with torch.enable_grad():
         output = render(camera, model, settings=settings, features=probe)
@@ -48,7 +51,7 @@ def _weight_sums(camera: Camera, model: GaussianModel, settings: RenderSettings)
 
 @torch.no_grad()
 def _depths(camera: Camera, model: GaussianModel) -> Tensor:
-    """Camera z [N] at the moment of the view."""
+    """Camera z [M] at the moment of the view, of all that is drawn, which begins with the model's own Gaussians."""
     means = model.at(camera.time).means
     row = camera.world_to_camera[2].to(means)
     return means @ row[:3] + row[3]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -52,7 +52,7 @@ def open_trained(model: ModelParams, iteration: int = -1) -> TrainedScene:
     iteration = resolve_iteration(model.model_path, iteration)
     folder = saved_iteration_folder(model.model_path, iteration)
     device = choose_device(model.device)
-    scene = Scene.open(model, device)
+    scene = Scene.open(replace(model, depths=""), device)  # only training looks at depth maps
     motion = load_motion(model.model_path, iteration, device)
     gaussians = GaussianModel.from_arrays(read_splats(folder / "point_cloud.ply"), device).with_motion(motion)
     for parameter in gaussians.params.values():
@@ -66,7 +66,9 @@ def open_trained(model: ModelParams, iteration: int = -1) -> TrainedScene:
     moving = "" if motion.is_static else f", moved by {motion.kind}"
     say(f"model: iteration {iteration}, {gaussians.num_gaussians} Gaussians{moving}, {features}")
     exposures = Exposures.load(model.model_path, device) if model.exposure else Exposures({})
-    return TrainedScene(scene, gaussians, decoder, iteration, background, Path(model.model_path), classes, exposures)
+    return TrainedScene(
+        scene, gaussians, decoder, iteration, background, Path(model.model_path), classes, exposures=exposures
+    )
 
 
 def render_settings(model: ModelParams, pipeline: PipelineParams) -> RenderSettings:
