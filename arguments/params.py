@@ -143,10 +143,8 @@ class OptimizationParams:
     """Weight of the mean opacity, which thins out what is not needed; left out = 0.01 with mcmc, else 0."""
     scale_reg: Annotated[float | None, arg(aliases=["--lambda_scale"])] = None
     """Weight of the mean size in world units; left out = 0.01 with mcmc, else 0."""
-    lambda_entropy: float = 0.0
-    """Weight of the mean entropy of opacities, which drives them to 0 or 1."""
     clean: bool = False
-    """At the end, remove Gaussians that hardly show in any training view, and strays far from all others."""
+    """Before the last tenth of the steps, remove Gaussians that hardly show, hang before surfaces, or are strays."""
     absgrad: bool = False
     """Densify by the sum of absolute screen-space gradients (AbsGS)."""
     prune_screen_size: bool = False

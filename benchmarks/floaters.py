@@ -48,7 +48,6 @@ RECIPES = {
     "opacity_reg": ["--opacity_reg", "0.01"],
     "scale_reg": ["--scale_reg", "0.01"],
     "both_regs": ["--opacity_reg", "0.01", "--scale_reg", "0.01"],
-    "entropy": ["--lambda_entropy", "0.001"],
     "clean": ["--clean"],
     "mcmc": ["--densification", "mcmc"],
     "mcmc_clean": ["--densification", "mcmc", "--clean"],

@@ -1,4 +1,4 @@
-"""What is asked of a scene besides its pictures: depths, few and small Gaussians, decided opacities."""
+"""What is asked of a scene besides its pictures: depths, and few and small Gaussians."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from utils.schedules import exponential_rate
 
 MCMC_WEIGHT = 0.01  # of mean opacity and mean size (Kheradmand et al. 2024)
 TOLERANCE = 0.1  # of the mean inverse depth: the robust loss hardly pulls where it is wrong by more
-ENTROPY_EPS = 1e-6
 
 
 class Priors:
@@ -40,7 +39,6 @@ class Priors:
             "depth": torch.zeros((), device=device),
             "opacity": default if options.opacity_reg is None else options.opacity_reg,
             "scale": default if options.scale_reg is None else options.scale_reg,
-            "entropy": options.lambda_entropy,
         }
 
     def prepare(self, iteration: int) -> None:
@@ -57,8 +55,6 @@ class Priors:
             losses["opacity"] = model.params["opacity"].sigmoid().mean()
         if self.weights["scale"]:
             losses["scale"] = model.params["scaling"].exp().mean()
-        if self.weights["entropy"]:
-            losses["entropy"] = entropy(model.params["opacity"].sigmoid())
         return losses
 
 
@@ -72,9 +68,3 @@ def robust_depth_loss(rendered: Tensor, target: Tensor, weight: Tensor | None = 
     squared = (rendered - target).square()
     loss = tolerance2.sqrt() * squared / (squared + tolerance2)
     return (loss if weight is None else loss * weight).mean()
-
-
-def entropy(opacities: Tensor) -> Tensor:
-    """Mean binary entropy of opacities [N, 1], in nats: 0 where all are 0 or 1."""
-    share = opacities.clamp(ENTROPY_EPS, 1 - ENTROPY_EPS)
-    return -(share * share.log() + (1 - share) * (1 - share).log()).mean()

@@ -1,6 +1,5 @@
 """training/priors.py"""
 
-import math
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,7 +11,7 @@ from arguments import OptimizationParams
 from gaussian_renderer import render
 from scene.image_store import GroundTruth
 from tests.blobs import REFERENCE, blob_model, ring_cameras
-from training.priors import MCMC_WEIGHT, Priors, entropy, robust_depth_loss
+from training.priors import MCMC_WEIGHT, Priors, robust_depth_loss
 from utils.errors import UserError
 
 PICTURE = torch.zeros(3, 4, 6)
@@ -117,23 +116,15 @@ def test_the_robust_loss_has_no_gradient_trouble_at_zero():
     assert bool(rendered.grad.isfinite().all())
 
 
-def test_entropy_is_none_at_both_ends_and_largest_in_the_middle():
-    assert float(entropy(torch.tensor([[0.0], [1.0]]))) == pytest.approx(0.0, abs=1e-4)
-    assert float(entropy(torch.tensor([[0.5]]))) == pytest.approx(math.log(2))
-    opacity = torch.tensor([[0.0], [1.0], [0.3]], requires_grad=True)
-    entropy(opacity).backward()
-    assert bool(opacity.grad.isfinite().all()) and opacity.grad[2] > 0
-
-
 def test_regularisers_are_means_of_what_is_rendered():
     model = blob_model()
-    losses = priors(opacity_reg=0.1, scale_reg=0.2, lambda_entropy=0.3).losses(
+    losses = priors(opacity_reg=0.1, scale_reg=0.2).losses(
         drawn(torch.ones(1, 4, 6)), GroundTruth(PICTURE, None, None), model
     )
     gaussians = model.activated()
     torch.testing.assert_close(losses["opacity"], gaussians.opacities.mean())
     torch.testing.assert_close(losses["scale"], gaussians.scales.mean())
-    assert set(losses) == {"opacity", "scale", "entropy"}
+    assert set(losses) == {"opacity", "scale"}
 
 
 def test_mcmc_brings_the_weights_of_the_paper():
