@@ -34,7 +34,7 @@ from encoders import FeatureMaps, existing_features
 from encoders.label_maps import open_label_maps
 from encoders.record import TeacherRecord
 from encoders.text import TEMPLATES, encode_prompts, open_text_encoder
-from gaussian_renderer import RenderSettings, sinks
+from gaussian_renderer import sinks
 from gaussian_renderer.camera_paths import novel_paths, spiral_path
 from gaussian_renderer.dgd_frames import chosen_by, clicked, render_followed
 from gaussian_renderer.dgd_selection import Chosen
@@ -44,7 +44,7 @@ from gaussian_renderer.outputs import Outputs
 from gaussian_renderer.render_job import Job
 from gaussian_renderer.speed import frames_per_second
 from gaussian_renderer.time_modes import MOMENTS, render_mode, write_ply_sequence
-from gaussian_renderer.trained import TrainedScene, open_trained
+from gaussian_renderer.trained import TrainedScene, open_trained, render_settings
 from scene.cameras import Camera
 from scene.editing import Edit, apply_edit, class_probabilities, load_edit, selections, target_ids
 from utils.errors import UserError
@@ -90,7 +90,7 @@ def render_views(job: Job, seed: int) -> None:
 def open_job(model: ModelParams, pipeline: PipelineParams, semantic: SemanticParams, options: RenderParams) -> Job:
     """Load the model, and what its features are shown with."""
     trained = open_trained(model, options.iteration, options.layers)
-    settings = RenderSettings(model.backend, pipeline.antialiasing)
+    settings = render_settings(model, pipeline)
     outputs = Outputs(depth=options.depth, tensors=options.save_features)
     job = Job(trained, trained.model, settings, options, outputs, edit=layer_label(options.layers))
     if trained.classes:

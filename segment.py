@@ -40,7 +40,7 @@ from gaussian_renderer.moments import Moments
 from gaussian_renderer.prompting import WEIGHT_VIEWS, check_prompt, pointed_prompt, seen_cloud, surface_of
 from gaussian_renderer.selection_folder import SelectionFolder
 from gaussian_renderer.time_paths import distinct_times
-from gaussian_renderer.trained import TrainedScene, open_trained
+from gaussian_renderer.trained import TrainedScene, open_trained, render_settings
 from scene.cameras import Camera
 from scene.clusters import SIMILAR, cluster
 from scene.editing import CANONICAL_NEGATIVES, target_ids
@@ -127,7 +127,7 @@ def open_job(model: ModelParams, pipeline: PipelineParams, semantic: SemanticPar
         raise UserError(f"{model.model_path}: this model has no features; expected some; train with -f classical")
     dim = trained.model.feature_dim if trained.decoder is None else trained.decoder.teacher_dim
     record = TeacherRecord.load(model.model_path, semantic.foundation_model, dim)
-    settings = RenderSettings(model.backend, pipeline.antialiasing)
+    settings = render_settings(model, pipeline)
     return Job(trained, settings, options, record, semantic.label_loss == "nll_prob")
 
 

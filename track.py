@@ -13,7 +13,7 @@ X is the column and Y the row in the training image of that view, at the size th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -30,7 +30,7 @@ from gaussian_renderer.point_tracks import BEHIND, PointTracks, Watch, as_tracks
 from gaussian_renderer.queries import PixelQuery, PointQuery, grid_queries, moving_gaussians, read_queries, resolve
 from gaussian_renderer.tails import Tails
 from gaussian_renderer.time_paths import distinct_times
-from gaussian_renderer.trained import TrainedScene, open_trained
+from gaussian_renderer.trained import TrainedScene, open_trained, render_settings
 from gaussian_renderer.true_points import TruePoints, read_true_points
 from gaussian_renderer.view_paths import ViewPath, all_paths, find_view, path_of
 from scene.cameras import Camera
@@ -89,7 +89,7 @@ def main(args: Sequence[str] | None = None) -> None:
     trained = open_trained(model, options.iteration)
     if trained.model.motion.is_static:
         warn(f"{model.model_path}: nothing moves in this model; the points will stand still")
-    job = Job(trained, RenderSettings(model.backend, pipeline.antialiasing, with_features=False), options)
+    job = Job(trained, replace(render_settings(model, pipeline), with_features=False), options)
     if options.evaluate:
         evaluate(job)
     else:

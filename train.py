@@ -26,6 +26,8 @@ from arguments import (
     SemanticParams,
     TrackingParams,
     TrainParams,
+    combined,
+    implied_preset,
     merge_saved,
     moving_preset,
     parse,
@@ -42,7 +44,7 @@ from scene.motion import Motion, make_motion
 from scene.motion.files import motion_beside
 from scene.motion.setup import motion_kind, motion_setup, resolved
 from scene.scene import SIZE_OF_TEACHER, read_options
-from training import state
+from training import mcmc, state
 from training.distillation import Distiller, DistillPlan, image_sizes
 from training.features import FeatureDistiller
 from training.frozen_trainer import FrozenTrainer
@@ -99,35 +101,42 @@ def read_command_line(args: Sequence[str] | None) -> tuple[RunOptions, SceneInfo
     check_source(options.model)
     info = read_scene(options.model.source_path, read_options(options.model))
     kind = motion_kind(info, options.motion)
-    if kind != "static" and not options.train.resume:
+    implied = implied_preset(options.model, options.optimization)
+    if (kind != "static" or implied) and not options.train.resume:
         options = RunOptions(*parse_again(args, options, info, kind))
     options = replace(options, model=resolve_paths(options.model), motion=resolved(info, options.motion))
     return with_labels_of_label3dgs(options), info
 
 
 def parse_again(args: Sequence[str] | None, first: RunOptions, info: SceneInfo, kind: str) -> tuple:
-    """The command line on top of the defaults of scenes that move in this way."""
+    """The command line on top of the defaults of what it asks for, and of scenes that move in this way."""
     if kind == "per_timestep":
-        return parse_tracking(args, first.tracking, info, first.model.resolution)
-    return parse_moving(args, bool(first.semantic.foundation_model), first.motion.compat)
+        return parse_tracking(args, first, info)
+    if kind != "static":
+        return parse_moving(args, first, bool(first.semantic.foundation_model), first.motion.compat)
+    return parse(DESCRIPTION, *GROUPS, args=args, preset=implied_preset(first.model, first.optimization))
 
 
-def parse_tracking(args: Sequence[str] | None, tracking: TrackingParams, info: SceneInfo, resolution: int) -> tuple:
+def parse_tracking(args: Sequence[str] | None, options: RunOptions, info: SceneInfo) -> tuple:
     """The command line on top of the defaults of rigs, which depend on the moments and the pictures of the first."""
-    times = [camera.time for camera in info.train]
-    sizes = [training_size(c.width, c.height, resolution or 1) for c in info.train if c.time == min(times)]
+    resolution, times = options.model.resolution or 1, [camera.time for camera in info.train]
+    sizes = [training_size(c.width, c.height, resolution) for c in info.train if c.time == min(times)]
     shape = len(set(times)), sum(width * height for width, height in sizes)
     for _ in range(2):
-        groups = parse(DESCRIPTION, *GROUPS, args=args, preset=tracking_preset(tracking, *shape))
-        tracking = groups[GROUPS.index(TrackingParams)]
+        implied = implied_preset(options.model, options.optimization)
+        preset = combined(implied, tracking_preset(options.tracking, *shape))
+        groups = parse(DESCRIPTION, *GROUPS, args=args, preset=preset)
+        options = RunOptions(*groups)
     return groups
 
 
-def parse_moving(args: Sequence[str] | None, distils: bool, compat: bool) -> tuple:
+def parse_moving(args: Sequence[str] | None, options: RunOptions, distils: bool, compat: bool) -> tuple:
     """The command line on top of the defaults of moving scenes, which depend on the number of iterations."""
     iterations = MOVING_ITERATIONS
     for _ in range(2):
-        groups = parse(DESCRIPTION, *GROUPS, args=args, preset=moving_preset(iterations, distils, compat))
+        implied = implied_preset(options.model, replace(options.optimization, iterations=iterations))
+        preset = combined(implied, moving_preset(iterations, distils, compat))
+        groups = parse(DESCRIPTION, *GROUPS, args=args, preset=preset)
         iterations = groups[GROUPS.index(OptimizationParams)].iterations
     return groups
 
@@ -240,6 +249,8 @@ def build_model(options: RunOptions, scene: Scene, width: int, device: torch.dev
         return from_ply(options.train.start_ply, degree, width, device)
     train, model = options.train, options.model
     init = InitOptions(train.init, train.init_count, model.sh_degree, feature_dim=width, seed=model.seed)
+    if options.optimization.densification == "mcmc":
+        init = replace(init, opacity=mcmc.INITIAL_OPACITY, size=mcmc.INITIAL_SIZE)
     return initial_model(scene.info, init, device)
 
 

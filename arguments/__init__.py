@@ -5,7 +5,7 @@ from arguments.config_file import load_config, resolve_paths, save_config, save_
 from arguments.exchange_params import ExchangeParams
 from arguments.motion_params import MotionParams
 from arguments.params import ModelParams, OptimizationParams, PipelineParams, SemanticParams, TrainParams
-from arguments.presets import MOVING_ITERATIONS, moving_preset
+from arguments.presets import MOVING_ITERATIONS, combined, implied_preset, moving_preset
 from arguments.script_params import FollowParams, MetricsParams, RenderParams, SegmentParams, VideoParams
 from arguments.tracking_params import TrackingParams
 from arguments.tracking_preset import tracking_preset
@@ -26,7 +26,9 @@ __all__ = [
     "TrackingParams",
     "TrainParams",
     "VideoParams",
+    "combined",
     "flag_names",
+    "implied_preset",
     "load_config",
     "merge_saved",
     "moving_preset",

@@ -123,7 +123,8 @@ def _read_legacy(path: Path) -> dict[str, Any]:
             raise ValueError("it is not a Namespace(...)")
         if call.args or any(keyword.arg is None for keyword in call.keywords):
             raise ValueError("it has values without names")
-        return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+        values = {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+        return {"exposure": values.get("train_test_exp", False)} | values  # there one switch is both
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = " ".join(str(error).split())
         raise OptionError(

@@ -24,13 +24,17 @@ class ModelParams:
     images: Annotated[str, arg(aliases=["-i"])] = "images"
     """Sub-folder of the images (COLMAP data sets)."""
     depths: Annotated[str, arg(aliases=["-d"])] = ""
-    """Sub-folder of inverse-depth maps that regularise training (not available yet); empty = none."""
+    """Sub-folder of inverse-depth maps (16-bit PNG) that the rendered depth is held to; empty = none."""
     resolution: Annotated[int, arg(aliases=["-r"])] = -1
     """1, 2, 4, 8: divisor; -1: at most 1600 px wide; 0: as the teacher's maps; -2: 480x320; else the width in px."""
     white_background: Annotated[bool, arg(aliases=["-w"])] = False
     """White background instead of black, also behind transparent images."""
     train_test_exp: bool = False
-    """Learn an exposure per image (not available yet); test views then train it with their left half."""
+    """Test views also train, with their left half, and are measured on their right half; implies --exposure."""
+    exposure: bool = False
+    """Learn an exposure for each training image, a 3x4 colour matrix that training and render.py apply to its view."""
+    mask_mode: Literal["ignore", "matte"] = "ignore"
+    """masks/<name>.png: ignore = pixels of value 0 do not count; matte = opacity of the image, as of an RGBA one."""
     data_device: str = "auto"
     """Where the images are kept: auto, cpu, cuda, cuda:1 ..."""
     eval: bool = False
@@ -102,7 +106,7 @@ class OptimizationParams:
     rotation_lr: float = 0.001
     """Learning rate of rotations."""
     exposure_lr_init: float = 0.01
-    """First learning rate of exposures (--train_test_exp)."""
+    """First learning rate of exposures (--exposure)."""
     exposure_lr_final: float = 0.001
     """Last learning rate of exposures."""
     exposure_lr_delay_steps: int = 0
@@ -127,12 +131,24 @@ class OptimizationParams:
     """First weight of the depth loss (--depths)."""
     depth_l1_weight_final: float = 0.01
     """Last weight of the depth loss."""
+    depth_loss: Literal["l1", "robust"] = "l1"
+    """l1 = absolute difference of inverse depths; robust = one that wrong parts of the maps hardly pull on."""
     random_background: bool = False
     """Another random background at every step."""
     optimizer_type: Literal["default", "sparse_adam"] = "default"
     """default = Adam on all Gaussians; sparse_adam = only on those that are seen."""
-    max_gaussians: int = 0
-    """Upper limit of the number of Gaussians; 0 = none."""
+    densification: Literal["adaptive", "mcmc"] = "adaptive"
+    """adaptive = clone, split, prune (Kerbl et al. 2023); mcmc = relocate and explore (Kheradmand et al. 2024)."""
+    max_gaussians: Annotated[int, arg(aliases=["--cap_max"])] = 0
+    """Upper limit of the number of Gaussians; 0 = none. With mcmc they grow up to it: 1000000 if left out."""
+    noise_lr: float = 500_000.0
+    """mcmc: noise on the positions of faint Gaussians, times their learning rate."""
+    opacity_reg: Annotated[float | None, arg(aliases=["--lambda_opacity"])] = None
+    """Weight of the mean opacity, which thins out what is not needed; left out = 0.01 with mcmc, else 0."""
+    scale_reg: Annotated[float | None, arg(aliases=["--lambda_scale"])] = None
+    """Weight of the mean size in world units; left out = 0.01 with mcmc, else 0."""
+    clean: bool = False
+    """Before the last tenth of the steps, remove Gaussians that hardly show, hang before surfaces, or are strays."""
     absgrad: bool = False
     """Densify by the sum of absolute screen-space gradients (AbsGS)."""
     prune_screen_size: bool = False

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from arguments.motion_params import MotionParams
-from arguments.params import OptimizationParams, SemanticParams, TrainParams
+from arguments.params import ModelParams, OptimizationParams, SemanticParams, TrainParams
 
 Preset = dict[type, dict[str, Any]]
 
 MOVING_ITERATIONS = 40_000
 MOVING_BUDGET = 500_000  # Gaussians: wrong poses make them grow without end
+MCMC_CAP = 1_000_000  # Gaussians
+MCMC_SHARE = 25 / 30  # of the steps in which Gaussians are relocated
 MLP_SHARE = 0.75  # of the steps come before semantics, which find the motion finished (DGD)
 
 
@@ -59,3 +61,23 @@ def moving_preset(iterations: int = MOVING_ITERATIONS, distils: bool = False, co
             "cuda_graph": not compat,
         },
     }
+
+
+def implied_preset(model: ModelParams, optimization: OptimizationParams) -> Preset:
+    """Defaults that follow from single flags: what --train_test_exp and --densification mcmc bring with them."""
+    preset: Preset = {}
+    if model.train_test_exp:
+        preset[ModelParams] = {"exposure": True}
+    if optimization.densification == "mcmc":
+        stop = round(MCMC_SHARE * optimization.iterations)
+        preset[OptimizationParams] = {"densify_until_iter": stop, "max_gaussians": MCMC_CAP}
+    return preset
+
+
+def combined(first: Preset, *others: Preset) -> Preset:
+    """One preset of several; later ones win, field by field."""
+    result = dict(first)
+    for preset in others:
+        for group, values in preset.items():
+            result[group] = {**result.get(group, {}), **values}
+    return result

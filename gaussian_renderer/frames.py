@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gaussian_renderer import DEFAULT_SETTINGS, RenderSettings, render
 from scene.cameras import Camera
+from scene.exposure import Exposures, exposed
 from scene.gaussian_model import GaussianModel
 
 
@@ -57,6 +58,7 @@ def render_frames(
     background: Tensor | None = None,  # [3]
     settings: RenderSettings = DEFAULT_SETTINGS,
     features: Tensor | None = None,  # [N, D] to blend instead of the model's own
+    exposures: Exposures | None = None,  # of photographed views; None = all are shown as the model is
 ) -> int:
     """Render every camera once and give the frame to each sink; returns the number of frames.
 
@@ -68,8 +70,17 @@ def render_frames(
     with ExitStack() as stack:
         entered = [stack.enter_context(sink) for sink in sinks]
         for index, camera in enumerate(cameras):
-            frame = Frame(index, camera, render(camera, model, background, settings=settings, features=features))
+            output = render(camera, model, background, settings=settings, features=features)
+            frame = Frame(index, camera, _as_photographed(output, camera, background, exposures))
             for sink in entered:
                 sink.add(frame)
             count += 1
     return count
+
+
+def _as_photographed(
+    output: RasterOutput, camera: Camera, background: Tensor | None, exposures: Exposures | None
+) -> RasterOutput:
+    """The render with the exposure of the camera's photograph, where there is one and it is known."""
+    matrix = None if exposures is None or camera.info is None else exposures.of(camera.image_name)
+    return output if matrix is None else replace(output, color=exposed(output.color, output.alpha, matrix, background))

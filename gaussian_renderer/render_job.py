@@ -47,4 +47,6 @@ class Job:
 
     def render(self, cameras: Iterable[Camera], chosen: Sequence[Sink]) -> int:
         """Render cameras into sinks; returns their number."""
-        return render_frames(cameras, self.model, chosen, background=self.trained.background, settings=self.settings)
+        trained = self.trained
+        look = {"background": trained.background, "settings": self.settings, "exposures": trained.exposures}
+        return render_frames(cameras, self.model, chosen, **look)

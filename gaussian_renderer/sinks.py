@@ -177,8 +177,8 @@ class ManifestSink:
 
 
 def color_picture(frame: Frame) -> Tensor:
-    """The rendered image [3, H, W]."""
-    return frame.color
+    """The rendered image [3, H, W], of half a test view that half (--train_test_exp)."""
+    return frame.camera.measured(frame.color)
 
 
 def depth_picture(frame: Frame) -> Tensor:
@@ -187,8 +187,11 @@ def depth_picture(frame: Frame) -> Tensor:
 
 
 def ground_truth_picture(images: ImageStore, background: Tensor) -> Picture:
-    """The photo [3, H, W] of a training or test camera, transparent pixels over the background [3]."""
-    return lambda frame: images.get(frame.camera, background).image
+    """The photo [3, H, W] of a training or test camera, transparent pixels over the background [3].
+
+    Of half a test view that half, as in `color_picture`.
+    """
+    return lambda frame: frame.camera.measured(images.get(frame.camera, background).image)
 
 
 def feature_picture(basis: Pca, decoder: LinearDecoder | None = None) -> Picture:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from arguments import ModelParams
+from arguments import ModelParams, PipelineParams, load_config
+from gaussian_renderer import RenderSettings
 from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
 from scene import Scene
+from scene.exposure import Exposures
 from scene.formats import read_splats
 from scene.gaussian_model import GaussianModel
 from scene.layer_files import LayerTable, read_table
@@ -21,7 +23,7 @@ from scene.motion.files import load_motion
 from utils.devices import choose_device
 from utils.errors import UserError
 from utils.files import read_json
-from utils.progress import say
+from utils.progress import say, warn
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class TrainedScene:
     """Rows [N] of the model's file that were loaded, where only some layers were; None = all."""
     num_rows: int = 0
     """Rows of that file."""
+    exposures: Exposures = Exposures({})
+    """Of the photographs; empty unless they were learnt."""
 
     @property
     def basis_path(self) -> Path:
@@ -62,7 +66,7 @@ def open_trained(model: ModelParams, iteration: int = -1, layers: Sequence[str] 
     iteration = resolve_iteration(model.model_path, iteration)
     folder = saved_iteration_folder(model.model_path, iteration)
     device = choose_device(model.device)
-    scene = Scene.open(model, device)
+    scene = Scene.open(replace(model, depths=""), device)  # only training looks at depth maps
     motion = load_motion(model.model_path, iteration, device)
     gaussians = GaussianModel.from_arrays(read_splats(folder / "point_cloud.ply"), device).with_motion(motion)
     for parameter in gaussians.params.values():
@@ -77,8 +81,18 @@ def open_trained(model: ModelParams, iteration: int = -1, layers: Sequence[str] 
     features = f"labels of {len(classes)} classes" if classes else describe_features(gaussians, decoder)
     moving = "" if motion.is_static else f", moved by {motion.kind}"
     say(f"model: iteration {iteration}, {gaussians.num_gaussians} Gaussians{moving}, {features}")
+    exposures = Exposures.load(model.model_path, device) if model.exposure else Exposures({})
     return TrainedScene(
-        scene, gaussians, decoder, iteration, background, Path(model.model_path), classes, rows, num_rows
+        scene,
+        gaussians,
+        decoder,
+        iteration,
+        background,
+        Path(model.model_path),
+        classes,
+        rows,
+        num_rows,
+        exposures,
     )
 
 
@@ -88,6 +102,15 @@ def rows_of_layers(ply: Path, count: int, layers: Sequence[str]) -> Tensor | Non
         return None
     table = read_table(ply, count) or LayerTable(("layer0",), np.zeros(count, np.int32))
     return torch.from_numpy(table.rows_of(layers))
+
+
+def render_settings(model: ModelParams, pipeline: PipelineParams) -> RenderSettings:
+    """How a trained model is rendered; warns where that is not how it was trained."""
+    saved = load_config(model.model_path, PipelineParams)
+    if pipeline.antialiasing != saved.antialiasing:
+        trained, flag = ("with", "--antialiasing") if saved.antialiasing else ("without", "--no_antialiasing")
+        warn(f"{model.model_path} was trained {trained} antialiasing and is rendered otherwise; {flag} restores that")
+    return RenderSettings(model.backend, pipeline.antialiasing)
 
 
 def saved_iteration_folder(model_path: str | Path, iteration: int) -> Path:

@@ -34,6 +34,8 @@ class Camera:
     info: CameraInfo | None = None
     packed: Tensor | None = None
     """[16] float32 on the GPU: pose and intrinsics that the CUDA rasterizer reads there (`ndraster.PinholeCamera`)."""
+    row: Tensor | None = None
+    """[1] int64 on the GPU: place among the training cameras, where a CUDA graph reads it there."""
 
     @classmethod
     def from_info(
@@ -68,6 +70,12 @@ class Camera:
     def center(self) -> Tensor:
         """Camera centre in world units, [3] on the CPU."""
         return -self.world_to_camera[:3, :3].T @ self.world_to_camera[:3, 3]
+
+    def measured(self, picture: Tensor) -> Tensor:
+        """The part of a picture [C, H, W] of this view that is measured: all, or of half a test view that half."""
+        if self.info is None or self.info.half != "right":
+            return picture
+        return picture[:, :, self.info.counted_columns(picture.shape[2])]
 
     def resized(self, width: int, height: int) -> Camera:
         """The same view on another pixel grid."""

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from threading import Lock
 
+import cv2
 import numpy as np
 import torch
 from PIL import Image
@@ -18,7 +19,7 @@ from scene.cameras import Camera
 from scene.datasets.foreground import read_foreground
 from scene.datasets.undistort import undistort
 from scene.scene_info import CameraInfo, DatasetError
-from utils.image_io import read_image, resize_uint8
+from utils.image_io import read_image, read_values, resize_uint8
 from utils.progress import warn
 
 DECODING_THREADS = min(8, os.cpu_count() or 2)
@@ -26,6 +27,8 @@ GPU_SHARE = 0.25
 """Pictures go to the GPU by themselves if they fit in this share of its free memory."""
 RAM_SHARE = 0.5
 """Pictures beyond this share of the main memory are decoded again when needed."""
+DEPTH_BYTES = 4
+"""Of an inverse depth."""
 _FALLBACK_RAM_BYTES = 8 << 30
 FLAT_BACKGROUNDS = {"black": 0.0, "white": 255.0}
 """What transparent pictures can be flattened onto; `drop` forgets their transparency instead."""
@@ -39,19 +42,30 @@ class GroundTruth:
     alpha: Tensor | None  # [1, H, W] float 0..1 of transparent pictures
     weight: Tensor | None  # [1, H, W] float 0..1, 0 = ignore this pixel; None = all count
     foreground: Tensor | None = None  # [1, H, W] float 0..1, share of what may move; None = not known
+    inverse_depth: Tensor | None = None  # [1, H, W] of what is rendered over nothing, 1/world units; None = not known
 
 
 @dataclass(frozen=True, eq=False)
 class StoredImage:
-    """Bytes of one picture."""
+    """Bytes of one picture, and what else is known of its pixels."""
 
     pixels: Tensor  # [3 | 4, H, W] uint8
     weight: Tensor | None  # [1, H, W] uint8
     foreground: Tensor | None = None  # [1, H, W] uint8, 255 = may move
+    inverse_depth: Tensor | None = None  # [1, H, W] float32, 1/world units
+
+    @property
+    def parts(self) -> tuple[Tensor | None, ...]:
+        """All of them, in the order of the fields."""
+        return self.pixels, self.weight, self.foreground, self.inverse_depth
 
     @property
     def num_bytes(self) -> int:
-        return sum(part.numel() for part in (self.pixels, self.weight, self.foreground) if part is not None)
+        return sum(part.nbytes for part in self.parts if part is not None)
+
+    def to(self, device: torch.device) -> StoredImage:
+        """The same on another device; does not wait for it."""
+        return StoredImage(*(None if part is None else part.to(device, non_blocking=True) for part in self.parts))
 
 
 class ImageStore:
@@ -115,12 +129,8 @@ class ImageStore:
             camera: any size; the photograph is resized to it.
             background: [3] RGB 0..1 under transparent pixels; None = black.
         """
-        stored = self.stored(camera)
-        pixels, weight, foreground = (
-            None if part is None else part.to(self.device, non_blocking=True)
-            for part in (stored.pixels, stored.weight, stored.foreground)
-        )
-        return composite(pixels, weight, None if background is None else background.to(self.device), foreground)
+        stored = self.stored(camera).to(self.device)
+        return composite(stored, None if background is None else background.to(self.device))
 
     def close(self) -> None:
         """Stops the background threads."""
@@ -153,30 +163,31 @@ class ImageStore:
         return StoredImage(*(None if part is None else self._place(part) for part in decode(camera, self.flatten)))
 
     def _place(self, array: np.ndarray) -> Tensor:
-        """[H, W, C] uint8 array as [C, H, W] tensor where bytes are kept, pinned if the GPU will fetch it."""
+        """[H, W, C] array as [C, H, W] tensor where bytes are kept, pinned if the GPU will fetch it."""
         tensor = torch.from_numpy(np.ascontiguousarray(array.transpose(2, 0, 1)))
         if self._pinned:
             return tensor.pin_memory()
         return tensor.to(self.data_device)
 
 
-def composite(
-    pixels: Tensor,  # [3 | 4, H, W] uint8
-    weight: Tensor | None,  # [1, H, W] uint8
-    background: Tensor | None,  # [3] under transparent pixels; None = black
-    foreground: Tensor | None = None,  # [1, H, W] uint8
-) -> GroundTruth:
-    """Bytes as the numbers that a render is compared with; all on one device."""
-    pixels = pixels / 255
-    weight = None if weight is None else weight / 255
-    foreground = None if foreground is None else foreground / 255
+def composite(stored: StoredImage, background: Tensor | None) -> GroundTruth:
+    """Bytes as the numbers that a render is compared with; all on one device.
+
+    Args:
+        stored: of one picture.
+        background: [3] under transparent pixels; None = black.
+    """
+    pixels = stored.pixels / 255
+    weight = None if stored.weight is None else stored.weight / 255
+    foreground = None if stored.foreground is None else stored.foreground / 255
     if pixels.shape[0] == 3:
-        return GroundTruth(pixels, None, weight, foreground)
+        return GroundTruth(pixels, None, weight, foreground, stored.inverse_depth)
     color, alpha = pixels[:3], pixels[3:]
     image = color * alpha
     if background is not None:
         image = image + background[:, None, None] * (1 - alpha)
-    return GroundTruth(image, alpha, weight, foreground)
+    inverse_depth = None if stored.inverse_depth is None else stored.inverse_depth * alpha
+    return GroundTruth(image, alpha, weight, foreground, inverse_depth)
 
 
 def flattened(pixels: np.ndarray, how: str) -> np.ndarray:
@@ -187,8 +198,11 @@ def flattened(pixels: np.ndarray, how: str) -> np.ndarray:
     return np.rint(pixels[:, :, :3] * alpha + FLAT_BACKGROUNDS[how] * (1 - alpha)).astype(np.uint8)
 
 
-def decode(camera: Camera, flatten: str = "") -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Pixels [H, W, 3 | 4], weights and foreground [H, W, 1] (or None), uint8, undistorted, at the camera's size.
+def decode(
+    camera: Camera, flatten: str = ""
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None]:
+    """Pixels [H, W, 3 | 4], weights and foreground [H, W, 1] (or None), uint8, and inverse depths [H, W, 1] float32
+    (or None); all undistorted and at the camera's size.
 
     Raises:
         DatasetError: the camera has no photograph, the file has changed its size since it was listed, or the
@@ -202,6 +216,7 @@ def decode(camera: Camera, flatten: str = "") -> tuple[np.ndarray, np.ndarray | 
     if pixels.shape[:2] != (info.height, info.width):
         found = f"{pixels.shape[1]}x{pixels.shape[0]}"
         raise DatasetError(f"{info.image_path}: is {found}, was {info.width}x{info.height} when listed; start again")
+    pixels = pixels if info.matte_path is None else _matted(pixels, info)
     if flatten:
         pixels = flattened(pixels, flatten)
     weight = None if info.mask_path is None else _read_mask(info)
@@ -211,17 +226,33 @@ def decode(camera: Camera, flatten: str = "") -> tuple[np.ndarray, np.ndarray | 
         foreground = None if foreground is None else undistort(foreground[:, :, None], info)[0][:, :, 0]
     size = camera.width, camera.height
     weight, foreground = (None if part is None else _shrink(part, *size)[:, :, None] for part in (weight, foreground))
-    return resize_uint8(pixels, *size), weight, foreground
+    weight = weight if info.half == "both" else _half(weight, camera)
+    return resize_uint8(pixels, *size), weight, foreground, inverse_depths(camera)
+
+
+def inverse_depths(camera: Camera) -> np.ndarray | None:
+    """The inverse depths [H, W, 1] float32, 1/world units, that a camera's view is held to; None = not known."""
+    info = camera.info
+    if info is None or info.depth is None:
+        return None
+    values = read_values(info.depth.path) / np.float32(info.depth.divisor)
+    if info.distortion:
+        values = cv2.resize(values, (info.width, info.height), interpolation=cv2.INTER_LINEAR)
+        values = undistort(values[:, :, None], info)[0][:, :, 0]
+    values = cv2.resize(values, (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)
+    aligned = np.maximum(values, 0) * info.depth.scale + info.depth.offset
+    return aligned.astype(np.float32)[:, :, None]
 
 
 def estimated_bytes(camera: Camera, is_opaque: bool = False) -> int:
     """Bytes that a camera's picture takes; unless it is made opaque, alpha is looked up in the file's header."""
     if camera.info is None:
         return 0
-    channels = 4 if not is_opaque and has_transparency(camera) else 3
-    has_weight = camera.info.mask_path is not None or bool(camera.info.distortion)
-    has_foreground = camera.info.foreground_path is not None
-    return camera.width * camera.height * (channels + has_weight + has_foreground)
+    info = camera.info
+    has_alpha = not is_opaque and (info.matte_path is not None or has_transparency(camera))
+    has_weight = info.mask_path is not None or bool(info.distortion) or info.half != "both"
+    others = has_weight + (info.foreground_path is not None) + DEPTH_BYTES * (info.depth is not None)
+    return camera.width * camera.height * (3 + has_alpha + others)
 
 
 def has_transparency(camera: Camera) -> bool:
@@ -259,7 +290,8 @@ def format_bytes(count: float) -> str:
 
 
 def _key(camera: Camera) -> tuple:
-    return camera.image_name, camera.width, camera.height
+    half = "both" if camera.info is None else camera.info.half
+    return camera.image_name, camera.width, camera.height, half
 
 
 def ram_bytes() -> int:
@@ -274,6 +306,27 @@ def _read_mask(info: CameraInfo) -> np.ndarray:
     """[H, W] uint8 at the size of the image file: 255 where the mask is not zero."""
     mask = read_image(info.mask_path)[:, :, :3].max(axis=2)
     return resize_uint8(np.where(mask > 0, 255, 0).astype(np.uint8), info.width, info.height, nearest=True)
+
+
+def _matted(pixels: np.ndarray, info: CameraInfo) -> np.ndarray:
+    """[H, W, 4] uint8: the pixels with the opacity of the matte, times their own if they have one.
+
+    A file without values above 1 is a matte of ones and zeros.
+    """
+    matte = read_image(info.matte_path)[:, :, :3].max(axis=2)
+    matte = matte if matte.max(initial=0) > 1 else matte * np.uint8(255)
+    matte = resize_uint8(matte, info.width, info.height)[:, :, None]
+    if pixels.shape[2] == 4:
+        matte = np.rint(matte * (pixels[:, :, 3:] / 255)).astype(np.uint8)
+    return np.concatenate([pixels[:, :, :3], matte], axis=2)
+
+
+def _half(weight: np.ndarray | None, camera: Camera) -> np.ndarray:
+    """[H, W, 1] weights that are 0 outside the half that counts."""
+    inside = np.zeros((camera.height, camera.width, 1), np.uint8)
+    columns = camera.info.counted_columns(camera.width)
+    inside[:, columns] = 255 if weight is None else weight[:, columns]
+    return inside
 
 
 def _undistorted(pixels: np.ndarray, weight: np.ndarray | None, info: CameraInfo) -> tuple[np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,9 @@ class InitOptions:
     feature_dim: int = 0
     """Width of the semantic features; 0 = none."""
     seed: int = 0
+    opacity: float = INITIAL_OPACITY
+    size: float = 1.0
+    """Width of the Gaussians in distances to their neighbours."""
 
 
 def initial_model(info: SceneInfo, options: InitOptions, device: torch.device | str) -> GaussianModel:
@@ -49,7 +53,8 @@ def initial_model(info: SceneInfo, options: InitOptions, device: torch.device | 
         raise UserError(f"{info.root}: has no point cloud; expected one for --init points, use --init random")
     if info.points is None or options.mode == "random":
         return from_random(options, info.random_box or camera_box(info.train), device)
-    return from_points(info.points, options.sh_degree, options.feature_dim, device)
+    model = from_points(info.points, options.sh_degree, options.feature_dim, device)
+    return _restarted(model, options)
 
 
 def from_points(cloud: PointCloud, sh_degree: int, feature_dim: int, device: torch.device | str) -> GaussianModel:
@@ -80,7 +85,8 @@ def from_random(options: InitOptions, box: Box, device: torch.device | str) -> G
     low, high = torch.tensor(box[0]), torch.tensor(box[1])
     positions = low + (high - low) * torch.rand((options.count, 3), generator=generator)
     coefficients = torch.rand((options.count, 3), generator=generator) * GREY_SPREAD
-    return _from_tensors(positions.to(device), coefficients.to(device), options.sh_degree, options.feature_dim)
+    model = _from_tensors(positions.to(device), coefficients.to(device), options.sh_degree, options.feature_dim)
+    return _restarted(model, options)
 
 
 def from_ply(
@@ -140,6 +146,16 @@ def _from_tensors(positions: Tensor, coefficients: Tensor, sh_degree: int, featu
     if feature_dim:
         params[FEATURE_NAME] = torch.zeros((count, feature_dim), device=device)
     return GaussianModel(params, active_sh_degree=0)
+
+
+@torch.no_grad()
+def _restarted(model: GaussianModel, options: InitOptions) -> GaussianModel:
+    """The same model with the opacity and the relative size that the options ask for."""
+    if options.opacity != INITIAL_OPACITY:
+        model.params["opacity"].fill_(math.log(options.opacity / (1 - options.opacity)))
+    if options.size != 1.0:
+        model.params["scaling"].add_(math.log(options.size))
+    return model
 
 
 def _with_degree(model: GaussianModel, sh_degree: int) -> GaussianModel:

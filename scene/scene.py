@@ -50,6 +50,8 @@ class Scene:
             DatasetError: one line about what is wrong with the data set.
         """
         info = info or read_scene(model.source_path, read_options(model))
+        info = with_mattes(info) if model.mask_mode == "matte" else info
+        info = with_shared_test_views(info) if model.train_test_exp else info
         sizes = read_sizes(model.model_path) if model.resolution == SIZE_OF_TEACHER else None
         resolution = model.resolution if sizes is None else 1
         cameras = [
@@ -132,7 +134,38 @@ def read_options(model: ModelParams) -> ReadOptions:
         nerfies_ratio=model.nerfies_ratio,
         num_frames=model.num_frames,
         times_from_names=model.times_from_names,
+        depths=model.depths,
     )
+
+
+def with_mattes(info: SceneInfo) -> SceneInfo:
+    """The data set with its masks as opacities of the pictures.
+
+    Raises:
+        DatasetError: there are no masks.
+    """
+    cameras = (*info.train, *info.test)
+    bare = sum(camera.mask_path is None for camera in cameras)
+    if bare == len(cameras):
+        raise DatasetError(f"{info.root}: no masks; expected masks/<image name>.png with --mask_mode matte; add them")
+    notes = info.warnings
+    if bare:
+        notes = (*notes, f"{bare} of {len(cameras)} images have no mask and count as opaque")
+    train, test = (
+        tuple(replace(camera, mask_path=None, matte_path=camera.mask_path) for camera in part)
+        for part in (info.train, info.test)
+    )
+    return replace(info, train=train, test=test, warnings=notes)
+
+
+def with_shared_test_views(info: SceneInfo) -> SceneInfo:
+    """The protocol of --train_test_exp: test views train with their left half and are measured on their right half."""
+    if not info.test:
+        note = "--train_test_exp: no test views, so no picture is halved; expected --eval"
+        return replace(info, warnings=(*info.warnings, note))
+    known = (*info.train, *(replace(camera, half="left") for camera in info.test))
+    test = tuple(replace(camera, half="right") for camera in info.test)
+    return replace(info, train=tuple(sorted(known, key=lambda camera: camera.image_name)), test=test)
 
 
 def camera_extent(cameras: Sequence[CameraInfo]) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -14,6 +15,16 @@ REACH_PERCENTILE = 90  # of the distances of points from their middle
 
 class DatasetError(UserError):
     """A data set that cannot be read: the message says what was seen, what was expected and what to do."""
+
+
+@dataclass(frozen=True)
+class DepthMap:
+    """A picture of inverse depths that one photograph may be held to: value / `divisor` * `scale` + `offset`."""
+
+    path: Path
+    divisor: float
+    scale: float = 1.0
+    offset: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +55,16 @@ class CameraInfo:
     """Picture of what may move: 0 = background, 1 or 255 = foreground, between = share."""
     camera_id: int = -1
     """Of a rig: the physical camera, the same at all moments; -1 = not known."""
+    depth: DepthMap | None = None
+    """Inverse depths 1/z in world units; None = not known, or not to be relied on."""
+    matte_path: Path | None = None
+    """Picture of the opacity of the photograph, on top of its own."""
+    half: Literal["both", "left", "right"] = "both"
+    """The part of the picture that counts; of an odd width the right half is the larger one."""
+
+    def counted_columns(self, width: int) -> slice:
+        """The columns that count, of a picture `width` px wide."""
+        return {"both": slice(None), "left": slice(0, width // 2), "right": slice(width // 2, None)}[self.half]
 
     @property
     def center(self) -> np.ndarray:

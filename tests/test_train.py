@@ -365,7 +365,6 @@ def test_the_cap_holds(data, tmp_path, optimizer):
         ([], ["-s FOLDER"]),
         (["--iteration", "5"], ["--iterations"]),
         (["-s", "DATA", "--depths", "d"], ["--depths"]),
-        (["-s", "DATA", "--train_test_exp"], ["--train_test_exp"]),
         (["-s", "DATA", "--iterations", "0"], ["--iterations is 0"]),
         (["-s", "DATA", "--lift_iteration", "-1"], ["--lift_iteration is -1"]),
         (["-s", "DATA", "-f", "lsag"], ["lsag", "classical"]),

@@ -11,6 +11,8 @@ import torch
 import train
 from arguments import ModelParams, TrackingParams, load_config
 from gaussian_renderer.trained import open_trained
+from scene.exposure import Exposures
+from scene.formats.ply import read_points
 from tests.blob_rig import SPEED, write_blob_rig
 from tests.blobs import CENTRES, RADIUS
 from utils.errors import UserError
@@ -107,3 +109,20 @@ def test_a_settled_moment_is_cut_short(data, tmp_path):
     trained = [record["iteration"] for record in read_jsonl(tmp_path / "metrics.jsonl") if record["split"] == "train"]
     assert not any(600 < iteration < 1200 for iteration in trained)
     assert np.isfinite(red_path(data, tmp_path).numpy()).all()
+
+
+@pytest.mark.slow
+def test_exposures_and_relocation_belong_to_the_first_moment(data, tmp_path):
+    """Later moments keep who is who and where the first one has put them; each picture has an exposure."""
+    flags = (
+        "--densification mcmc --cap_max 2000 --densify_from_iter 5 --densify_until_iter 50 --densification_interval 10"
+    )
+    out = run(data, tmp_path, *flags.split(), "--exposure", "--first_iterations", "60", "--step_iterations", "8")
+    model = opened(data, out).model
+    start = len(read_points(out / "input.ply"))
+    assert start < len(model) <= 2000 and bool(model.means.isfinite().all())
+    with torch.no_grad():
+        resting = model.params["motion_code"][:, 0] < 0.5
+        moved = (model.at(1.0).means - model.at(0.0).means)[resting]
+    assert float(moved.norm(dim=1).max()) < 1e-6
+    assert len(Exposures.load(out).by_name) == len(opened(data, out).scene.train)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import ndraster
 import torch
@@ -93,6 +93,14 @@ class AdaptiveDensity:
     version: int = 0  # counts replacements of tensors, here and in the model
     _has_warned: bool = False
 
+    def observes_at(self, iteration: int) -> bool:
+        """Whether the views of this iteration count."""
+        return self.plan.observes_at(iteration)
+
+    def stop(self) -> None:
+        """From now on leave the Gaussians alone."""
+        self.plan = replace(self.plan, stop=0)
+
     def reset_statistics(self, model: GaussianModel) -> None:
         """Forget everything observed; sizes follow the model."""
         zeros = torch.zeros(model.num_gaussians, device=model.device)
@@ -125,8 +133,8 @@ class AdaptiveDensity:
         return {"gradient_sum": self.gradient_sum, "num_seen": self.num_seen, "max_radii_px": self.max_radii_px}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over what `state_dict` gave, on this strategy's device."""
-        for name in ("gradient_sum", "num_seen", "max_radii_px"):
+        """Take over what `state_dict` gave, on this strategy's device; of another strategy there is nothing."""
+        for name in ("gradient_sum", "num_seen", "max_radii_px") if state else ():
             setattr(self, name, state[name].to(getattr(self, name)).clone())
         self.version += 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 
 from scene import Scene
 from scene.cameras import Camera
@@ -27,7 +26,8 @@ class FrozenTrainer(Trainer):
     def __init__(self, options: RunOptions, scene: Scene, model: GaussianModel, distiller: Distiller) -> None:
         super().__init__(options, scene, model, distiller)
         self._graphs = None
-        self.density.plan = replace(self.density.plan, stop=0)
+        self.exposure = None
+        self.density.stop()
         self.views = tuple(camera for camera in scene.train if distiller.has_map(camera))
         self.order = CameraOrder(len(self.views))
         if distiller.plan.mode == "lift":

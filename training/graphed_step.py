@@ -1,9 +1,9 @@
 """Whole iterations as CUDA graphs: captured once per kind of view, replayed until the model's tensors change.
 
 An iteration is some sixty small launches; issued one by one from Python they take longer than the GPU needs for them.
-A graph issues them together. Its inputs lie at fixed places: the camera's numbers, the time, the picture's bytes,
-the background and the learning rates (those the optimizer keeps). Its lists of (Gaussian, tile) pairs have room for a
-fixed number, with a margin that is watched.
+A graph issues them together. Its inputs lie at fixed places: the camera's numbers and row, the time, the picture's
+bytes, the background and the learning rates (those the optimizer keeps). Its lists of (Gaussian, tile) pairs have room
+for a fixed number, with a margin that is watched.
 """
 
 from __future__ import annotations
@@ -108,15 +108,15 @@ class GraphedSteps:
             self._phases.add(state.motion)
             return None
         stored = self._images.stored(camera)
-        extras = (stored.weight is None, stored.foreground is None, background is None)
-        kind = (camera.width, camera.height, stored.pixels.shape[0], *extras)
+        kind = (camera.width, camera.height, stored.pixels.shape[0])
+        kind += tuple(part is None for part in (*stored.parts, background))
         if kind not in self._graphs:
             if not self._is_worth_it(kind):
                 self._eager_kinds.add(kind)
                 return None
             self._graphs[kind] = self._capture(camera, background, stored)
-        numbers = self._numbers[self._row[camera.uid]]
-        return self._graphs[kind].replay(numbers, camera.time, background, stored)
+        row = self._row[camera.uid]
+        return self._graphs[kind].replay(View(self._numbers[row], camera.time, row), background, stored)
 
     def _check(self) -> None:
         """Wait for the device; if pairs had to be dropped, make more room for the next iterations."""
@@ -148,11 +148,11 @@ class GraphedSteps:
         if not self._room.limit:
             stride = max(1, len(self._cameras) // MEASURED_VIEWS)
             self._fit(max(self._measure(view) for view in self._cameras[::stride]))
-        inputs = _Inputs.like(camera, background, stored, self._numbers.device)
+        inputs = _Inputs.like(background, stored, self._numbers.device)
 
         def work() -> Step:
-            truth = composite(inputs.pixels, inputs.weight, inputs.background, inputs.foreground)
-            view = replace(camera, packed=inputs.numbers, time=inputs.time)
+            truth = composite(inputs.stored, inputs.background)
+            view = replace(camera, packed=inputs.numbers, time=inputs.time, row=inputs.row)
             step = self._work(view, inputs.background, truth, self._room.limit)
             torch.maximum(self._peak, step.instances, out=self._peak)
             return step
@@ -161,42 +161,46 @@ class GraphedSteps:
 
 
 @dataclass(frozen=True)
+class View:
+    """What changes with the camera besides its picture."""
+
+    numbers: Tensor  # [16] of the camera
+    time: float  # 0..1
+    row: int  # of the camera among those of training
+
+
+@dataclass(frozen=True)
 class _Inputs:
     """Where a graph reads what changes from view to view."""
 
     numbers: Tensor  # [16] of the camera
     time: Tensor  # scalar, 0..1
+    row: Tensor  # [1] int64
     background: Tensor | None  # [3]
-    pixels: Tensor  # [3 | 4, H, W] uint8
-    weight: Tensor | None  # [1, H, W] uint8
-    foreground: Tensor | None  # [1, H, W] uint8
+    stored: StoredImage
 
     @classmethod
-    def like(cls, camera: Camera, background: Tensor | None, stored: StoredImage, device: torch.device) -> _Inputs:
+    def like(cls, background: Tensor | None, stored: StoredImage, device: torch.device) -> _Inputs:
         """Inputs for views of this kind; `fill` comes before use."""
-        extras = {name: getattr(stored, name) for name in ("weight", "foreground")}
+        places = (None if part is None else torch.empty_like(part, device=device) for part in stored.parts)
         return cls(
             numbers=torch.empty(16, device=device),
             time=torch.zeros((), device=device),
+            row=torch.zeros(1, dtype=torch.int64, device=device),
             background=None if background is None else torch.empty_like(background),
-            pixels=torch.empty_like(stored.pixels, device=device),
-            **{
-                name: None if value is None else torch.empty_like(value, device=device)
-                for name, value in extras.items()
-            },
+            stored=StoredImage(*places),
         )
 
-    def fill(self, numbers: Tensor, time: float, background: Tensor | None, stored: StoredImage) -> None:
+    def fill(self, view: View, background: Tensor | None, stored: StoredImage) -> None:
         """Copy one view's values, in the order of the stream."""
-        self.numbers.copy_(numbers)
-        self.time.fill_(time)
-        self.pixels.copy_(stored.pixels, non_blocking=True)
+        self.numbers.copy_(view.numbers)
+        self.time.fill_(view.time)
+        self.row.fill_(view.row)
         if self.background is not None and background is not None:
             self.background.copy_(background)
-        if self.weight is not None and stored.weight is not None:
-            self.weight.copy_(stored.weight, non_blocking=True)
-        if self.foreground is not None and stored.foreground is not None:
-            self.foreground.copy_(stored.foreground, non_blocking=True)
+        for place, part in zip(self.stored.parts, stored.parts, strict=True):
+            if place is not None and part is not None:
+                place.copy_(part, non_blocking=True)
 
 
 class _MemoryPool:
@@ -229,8 +233,8 @@ class _CapturedStep:
         with pool.capturing(self._graph):
             self._step = work()
 
-    def replay(self, numbers: Tensor, time: float, background: Tensor | None, stored: StoredImage) -> Step:
+    def replay(self, view: View, background: Tensor | None, stored: StoredImage) -> Step:
         """One iteration on these inputs; the tensors of the step are overwritten by the next one."""
-        self._inputs.fill(numbers, time, background, stored)
+        self._inputs.fill(view, background, stored)
         self._graph.replay()
         return self._step

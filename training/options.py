@@ -52,15 +52,16 @@ def check_options(options: RunOptions) -> None:
     Raises:
         UserError: one line.
     """
-    if options.model.depths:
-        raise UserError("--depths: depth supervision is not available yet; expected no such flag; leave it out")
-    if options.model.train_test_exp:
-        raise UserError("--train_test_exp: exposure is not available yet; expected no such flag; leave it out")
     if options.train.start_checkpoint and options.train.start_ply:
         raise UserError("--start_checkpoint and --start_ply are both given; expected one of them; leave one out")
     if options.train.freeze_geometry:
         _check_frozen(options)
     _check_layers(options)
+    if options.optimization.clean and (options.train.freeze_geometry or options.motion.motion == "per_timestep"):
+        raise UserError(
+            "--clean removes Gaussians, but with --freeze_geometry or --motion per_timestep they are to stay who they "
+            "are; leave it out"
+        )
     if options.model.resolution == 0 and not options.semantic.foundation_model:
         raise UserError("-r 0 is the size of a teacher's maps, but there is no teacher; expected -f TEACHER; add it")
     if options.motion.motion == "per_timestep":

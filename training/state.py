@@ -26,6 +26,7 @@ def collect(trainer: Trainer) -> dict[str, object]:
         "motion_optimizer": {} if motion_optimizer is None else motion_optimizer.state_dict(),
         "strategy": trainer.density.state_dict(),
         "purge": trainer.purge.state_dict(trainer.density.version),
+        "exposure": None if trainer.exposure is None else trainer.exposure.state_dict(),
         "camera_order": list(trainer.order.remaining),
         "cameras_admitted": trainer.order.admitted,
         "decoder": None if trainer.distiller is None else trainer.distiller.state_dict(),
@@ -46,6 +47,8 @@ def restore(trainer: Trainer, state: dict) -> None:
     if strategy:
         trainer.density.load_state_dict(strategy)
     trainer.purge.load_state_dict(state.get("purge") or {}, trainer.model, trainer.density.version)
+    if trainer.exposure is not None and state.get("exposure") is not None:
+        trainer.exposure.load_state_dict(state["exposure"])
     trainer.order.admitted = state.get("cameras_admitted")
     _restore_order(trainer, state.get("camera_order"))
     if trainer.distiller is not None and state.get("decoder") is not None:

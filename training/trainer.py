@@ -25,9 +25,10 @@ from scene.image_store import GroundTruth, format_bytes
 from scene.layer_files import layer_file, save_layers, write_model_ply
 from scene.motion.files import motion_folder, save_motion
 from training import state
-from training.densification import AdaptiveDensity, DensificationPlan
+from training.cleaning import clean, cleaning_step
 from training.distillation import Distiller
 from training.evaluation import describe_quality, evaluate, image_psnr, train_sample
+from training.exposure import ExposureLearner
 from training.graphed_step import GraphedSteps, ModelState, Step
 from training.inactive_purge import InactivePurge, PurgePlan
 from training.interruption import StopRequest
@@ -39,9 +40,11 @@ from training.optimizers import DenseAdam, SparseAdam, build_optimizer, learning
 from training.options import RunOptions
 from training.output_folder import resume_command
 from training.parameter_surgery import zero_moments
+from training.priors import Priors
 from training.resting import let_rest
 from training.run_log import LossWatch, RunLog, require_finite_motion
 from training.schedules import SH_DEGREE_INTERVAL, Background, CameraOrder, GrowingOrder, LearningRates
+from training.strategy import make_strategy
 from utils.progress import Progress, say
 from utils.schedules import exponential_rate
 
@@ -79,17 +82,22 @@ class Trainer:
         self.renew_motion_optimizer()
         self.rates = LearningRates({"xyz": _position_rate(optimization, extent)})
         self.motion_rates = LearningRates(model.motion.rates())
-        plan = DensificationPlan.from_options(optimization, scene.extent, options.model.white_background)
-        self.density = AdaptiveDensity(plan)
+        self.density = make_strategy(optimization, scene.extent, options.model.white_background)
         self.density.reset_statistics(model)
         self.purge = InactivePurge(PurgePlan.from_options(options, over_layers=bool(model.layers)))
         self.order = self._camera_order()
         self.background = Background(options.model.white_background, optimization.random_background, model.device)
         self.settings = RenderSettings(backend=options.model.backend, antialiasing=options.pipeline.antialiasing)
+        self.priors = Priors(optimization, model.device)
+        self.exposure: ExposureLearner | None = None
+        if options.model.exposure:
+            names = [camera.image_name for camera in scene.train]
+            self.exposure = ExposureLearner(names, optimization, not options.model.train_test_exp, model.device)
         self._weights = {
             "alpha": optimization.lambda_alpha,
             "features": options.semantic.loss_reduce,
             "foreground": options.tracking.lambda_foreground,
+            **self.priors.weights,
         }
         self._watch = LossWatch(1 if model.device.type == "cpu" or options.pipeline.debug else READ_LOSS_EVERY)
         self._log_every = max(1, min(MAX_LOG_INTERVAL, optimization.iterations // 50))
@@ -114,6 +122,8 @@ class Trainer:
                 self.density.update(self.model, self.optimizer, self.iteration)
                 if self.model.motion.seeks_rest(self.iteration):
                     let_rest(self)
+                if self.options.optimization.clean and self.iteration == cleaning_step(total):
+                    clean(self)
                 if self.model.motion.seeks_newcomers(self.iteration):
                     welcome_newcomers(self)
                 self._checkpoint()
@@ -131,6 +141,9 @@ class Trainer:
         iteration, model = self.iteration, self.model
         self.rates.apply(self.optimizer, iteration)
         self._prepare_motion()
+        self.priors.prepare(iteration)
+        if self.exposure is not None:
+            self.exposure.prepare(iteration)
         if iteration % SH_DEGREE_INTERVAL == 0:
             model.oneup_sh_degree()
         self.order.admit(model.motion.admitted)
@@ -187,7 +200,7 @@ class Trainer:
         if self.motion_optimizer is not None:
             self.motion_optimizer.rates.upload(self.motion_optimizer)
         density, model = self.density, self.model
-        observes = density.plan.observes_at(self.iteration)
+        observes = density.observes_at(self.iteration)
         num_rows = model.num_gaussians + model.layers.num_gaussians
         state = ModelState(density.version, num_rows, model.active_sh_degree, model.motion.phase, observes)
         step = self._graphs.run(camera, background, state)
@@ -204,7 +217,7 @@ class Trainer:
         watch: LossWatch | None = None,
     ) -> Step:
         """Render, losses, backward, statistics, optimizer step; waits for the device only where it must."""
-        output = self._render(camera, background, max_instances, truth)
+        output = self._exposed(self._render(camera, background, max_instances, truth), camera, background)
         loss = weighted_sum(self._losses(output, camera, truth), self._weights)
         loss.backward()
         if watch is not None:
@@ -254,7 +267,11 @@ class Trainer:
 
     def draw(self, camera: Camera, background: Tensor | None, truth: GroundTruth) -> RasterOutput:
         """One view as training renders it, with labels where it has them."""
-        return self._render(camera, background, 0, truth)
+        return self._exposed(self._render(camera, background, 0, truth), camera, background)
+
+    def _exposed(self, output: RasterOutput, camera: Camera, background: Tensor | None) -> RasterOutput:
+        """The render as the camera's photograph was exposed, where that is learnt."""
+        return output if self.exposure is None else self.exposure.applied(output, camera, background)
 
     def _losses(self, output: RasterOutput, camera: Camera, truth: GroundTruth) -> dict[str, Tensor]:
         lambda_dssim, backend = self.options.optimization.lambda_dssim, self.settings.backend
@@ -267,7 +284,7 @@ class Trainer:
         elif output.features is not None:
             drawn = (output.features, output.alpha)
             losses["foreground"] = foreground_loss(*drawn, truth.foreground, lambda_dssim, truth.weight, backend)
-        return losses | self.model.motion.losses()
+        return losses | self.model.motion.losses() | self.priors.losses(output, truth, self.model)
 
     def _feature_loss(self, output: RasterOutput, camera: Camera) -> Tensor:
         if output.features is not None:
@@ -280,6 +297,8 @@ class Trainer:
         if self.motion_optimizer is not None:
             self.motion_optimizer.step()
             self.motion_optimizer.zero_grad(set_to_none=True)
+        if self.exposure is not None:
+            self.exposure.step()
 
     def _report(self, step: Step, bar: Progress, log: RunLog) -> None:
         iteration, last = self.iteration, self.total
@@ -336,7 +355,7 @@ class Trainer:
         return {} if self.distiller is None else self.distiller.quality(self.model, cameras, self.settings)
 
     def _draw(self, camera: Camera, background: Tensor | None, settings: RenderSettings) -> Tensor:
-        return render(camera, self.model, background, settings=settings).color
+        return self._exposed(render(camera, self.model, background, settings=settings), camera, background).color
 
     def save(self) -> None:
         """Write the point cloud (and its motion, and the decoder) of this iteration."""
@@ -353,6 +372,8 @@ class Trainer:
                 save_layers(layer_file(self.model_path, number), self.model, name)
             self._saved_revision = revision
         save_motion(motion_folder(self.model_path, number), self.model.motion)
+        if self.exposure is not None:
+            self.exposure.save(self.model_path)
         decoder = None if self.distiller is None else self.distiller.exported_decoder()
         if decoder is not None:
             decoder.save(decoder_path(self.model_path, number))

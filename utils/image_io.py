@@ -48,6 +48,24 @@ def _repeat_grey(values: np.ndarray) -> np.ndarray:
     return np.repeat(grey[:, :, None], 3, axis=2)
 
 
+def read_values(path: str | os.PathLike) -> np.ndarray:
+    """The stored numbers of an image's first channel, float32 [H, W], whatever its number of bits.
+
+    Raises:
+        UserError: the file is truncated or not an image.
+        OSError: the file cannot be opened.
+    """
+    with open(path, "rb") as file:
+        try:
+            with Image.open(file) as image:
+                image.load()
+                values = np.asarray(image if image.mode != "P" else image.convert("L"), dtype=np.float32)
+        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
+            reason = " ".join(str(error).split()).replace(repr(file), "it")
+            raise UserError(f"{path} is not a readable image ({reason}); replace or remove it") from None
+    return values if values.ndim == 2 else np.ascontiguousarray(values[:, :, 0])
+
+
 def to_uint8(image: Tensor) -> np.ndarray:
     """Float image [C, H, W] in 0..1 to uint8 [H, W, C], rounded; values outside are clamped, NaN becomes 0."""
     image = torch.nan_to_num(image.detach().float(), nan=0.0, posinf=1.0, neginf=0.0)

@@ -10,6 +10,8 @@ from scene.scene_info import DatasetError, SceneInfo
 from utils.registry import Registry
 
 DATASETS = Registry("dataset reader")
+WITH_DEPTHS = ("colmap", "blender")
+"""Readers that look for inverse-depth maps."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class ReadOptions:
     """Neu3D: use the first so many frames of each camera; 0 = all."""
     times_from_names: bool = False
     """COLMAP: the image names tell the order in time, unless there is a times.json."""
+    depths: str = ""
+    """Sub-folder of inverse-depth maps; empty = none."""
 
 
 class DatasetReader(Protocol):
@@ -63,13 +67,16 @@ def read_scene(folder: Path | str, options: ReadOptions | None = None) -> SceneI
         reader = reader_class()
         reason = reader.missing(folder)
         if reason is None:
-            return _checked(reader.read(folder, options or ReadOptions()))
+            return _checked(reader.read(folder, options or ReadOptions()), options or ReadOptions())
         reasons.append(f"{name}: {reason}")
     raise DatasetError(f"{folder}: not a data set that can be read; {'; '.join(reasons)}")
 
 
-def _checked(info: SceneInfo) -> SceneInfo:
+def _checked(info: SceneInfo, options: ReadOptions) -> SceneInfo:
     """What must hold for every reader's result."""
+    if options.depths and info.reader not in WITH_DEPTHS:
+        known = ", ".join(WITH_DEPTHS)
+        raise DatasetError(f"{info.root}: --depths is not known for {info.reader}; expected {known}; leave it out")
     if not info.train:
         left = f"all {len(info.test)} are test views" if info.test else "it has no cameras"
         raise DatasetError(f"{info.root}: no training cameras ({left}); check --llffhold, --test_list or the data set")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scene.datasets import DATASETS, ReadOptions
+from scene.datasets.depths import with_rendered_depths
 from scene.datasets.nerf_frames import read_frames, with_common_time
 from scene.datasets.points import find_points
 from scene.datasets.split import split_parts
@@ -30,7 +31,11 @@ class BlenderReader:
         files = [file for file in (train_file, test_file) if file.is_file()]
         parts = [read_frames(file) for file in files]
         notes = [note for file, part in zip(files, parts, strict=True) for note in part.notes(file)]
-        (train, *others), time_notes = with_common_time(parts, folder)
+        cameras, time_notes = with_common_time(parts, folder)
+        if options.depths:
+            cameras, depth_notes = with_rendered_depths(cameras, folder / options.depths)
+            notes += depth_notes
+        train, *others = cameras
         train, test = split_parts(train, others[0] if others else (), options)
         low, high = (-RANDOM_HALF_SIZE,) * 3, (RANDOM_HALF_SIZE,) * 3
         points = find_points(folder)

@@ -16,6 +16,7 @@ from scene.datasets.colmap_model import (
     read_images,
     read_points3d,
 )
+from scene.datasets.depths import PARAMS_FILE, read_alignments, with_aligned_depths
 from scene.datasets.pictures import few, find_mask, image_size
 from scene.datasets.poses import checked_pose, rotation_from_quaternion
 from scene.datasets.split import split_cameras
@@ -49,6 +50,10 @@ class ColmapReader:
         infos = [_camera_info(folder, image, cameras, path) for image, path in zip(images, paths, strict=True)]
         infos, time_notes, clock = _timed(folder, infos, options)
         notes += [*_size_notes(images, cameras, infos), *time_notes]
+        if options.depths:
+            alignments = read_alignments(model / PARAMS_FILE)
+            infos, depth_notes = with_aligned_depths(infos, folder / options.depths, alignments)
+            notes += depth_notes
         train, test = split_cameras(infos, options, model / "test.txt")
         points, point_notes = _read_points(model)
         return SceneInfo(train, test, points, folder, "colmap", tuple(notes + point_notes), details=clock)

@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -32,6 +33,7 @@ CAMERA_MODELS = (
 """(name, number of parameters) by COLMAP's model id."""
 _PARAMETER_COUNTS = dict(CAMERA_MODELS)
 _COMMENT_LINES = 10
+Ending = Literal["bin", "txt"]
 
 
 @dataclass(frozen=True)
@@ -66,25 +68,30 @@ class ColmapPoints:
     errors: np.ndarray  # [P] px, mean reprojection error of each; negative = not known
 
 
-def read_cameras(model: Path) -> dict[int, ColmapCamera]:
-    """Cameras by id, from `cameras.bin` or else `cameras.txt` of a model folder."""
-    binary = model / "cameras.bin"
-    return _cameras_binary(_Bytes(binary)) if binary.is_file() else _cameras_text(_Text(model / "cameras.txt"))
+def read_cameras(model: Path, prefer: Ending = "bin") -> dict[int, ColmapCamera]:
+    """Cameras by id, from `cameras.bin` or `cameras.txt` of a model folder."""
+    path = _file(model, "cameras", prefer)
+    return _cameras_binary(_Bytes(path)) if path.suffix == ".bin" else _cameras_text(_Text(path))
 
 
-def read_images(model: Path) -> list[ColmapImage]:
-    """Images from `images.bin` or else `images.txt` of a model folder."""
-    binary = model / "images.bin"
-    return _images_binary(_Bytes(binary)) if binary.is_file() else _images_text(_Text(model / "images.txt"))
+def read_images(model: Path, prefer: Ending = "bin") -> list[ColmapImage]:
+    """Images from `images.bin` or `images.txt` of a model folder."""
+    path = _file(model, "images", prefer)
+    return _images_binary(_Bytes(path)) if path.suffix == ".bin" else _images_text(_Text(path))
 
 
-def read_points3d(model: Path) -> ColmapPoints | None:
-    """Points from `points3D.bin` or else `points3D.txt`; None if there is neither."""
-    if (model / "points3D.bin").is_file():
-        return _points_binary(_Bytes(model / "points3D.bin"))
-    if (model / "points3D.txt").is_file():
-        return _points_text(_Text(model / "points3D.txt"))
-    return None
+def read_points3d(model: Path, prefer: Ending = "bin") -> ColmapPoints | None:
+    """Points from `points3D.bin` or `points3D.txt`; None if there is neither."""
+    path = _file(model, "points3D", prefer)
+    if not path.is_file():
+        return None
+    return _points_binary(_Bytes(path)) if path.suffix == ".bin" else _points_text(_Text(path))
+
+
+def _file(model: Path, stem: str, prefer: Ending) -> Path:
+    """The binary or the text file, the preferred one if both are there; the text file if none is."""
+    found = [model / f"{stem}.{ending}" for ending in (prefer, "bin", "txt")]
+    return next((path for path in found if path.is_file()), found[-1])
 
 
 def count_images(model: Path) -> int:

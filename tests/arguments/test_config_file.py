@@ -134,3 +134,10 @@ def test_resolve_paths(monkeypatch):
     monkeypatch.setenv("OAR_JOB_ID", "job7")
     assert resolve_paths(ModelParams()).model_path == os.path.join("output", "job7")
     assert resolve_paths(ModelParams(model_path="here")).model_path == "here"
+
+
+@pytest.mark.parametrize("protocol", [True, False])
+def test_in_a_foreign_model_one_switch_is_exposure_and_protocol(tmp_path, protocol):
+    (tmp_path / "cfg_args").write_text(f"Namespace(sh_degree=3, train_test_exp={protocol})")
+    model = load_config(tmp_path, ModelParams)
+    assert model.exposure == model.train_test_exp == protocol

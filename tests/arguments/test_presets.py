@@ -9,6 +9,8 @@ from arguments import (
     PipelineParams,
     SemanticParams,
     TrainParams,
+    combined,
+    implied_preset,
     moving_preset,
     parse,
 )
@@ -44,3 +46,22 @@ def test_shorter_runs_have_shorter_steps_unless_compatible():
 def test_the_command_line_wins():
     groups = parsed("--warm_up", "77", "--semantic_stop", "99", distils=True)
     assert groups[MotionParams].warm_up == 77 and groups[SemanticParams].semantic_stop == 99
+
+
+def test_single_flags_bring_other_defaults():
+    plain = implied_preset(ModelParams(), OptimizationParams())
+    assert plain == {}
+    both = implied_preset(ModelParams(train_test_exp=True), OptimizationParams(densification="mcmc", iterations=600))
+    assert both[ModelParams] == {"exposure": True}
+    assert both[OptimizationParams] == {"densify_until_iter": 500, "max_gaussians": 1_000_000}
+    model, *_ = parse("Train.", *GROUPS, args=["--train_test_exp", "--no_exposure"], preset=both)
+    assert model.train_test_exp and not model.exposure
+
+
+def test_of_several_presets_the_later_win_field_by_field():
+    first = {OptimizationParams: {"iterations": 5, "absgrad": True}}
+    assert combined(first, {OptimizationParams: {"iterations": 6}, TrainParams: {"quiet": True}}) == {
+        OptimizationParams: {"iterations": 6, "absgrad": True},
+        TrainParams: {"quiet": True},
+    }
+    assert first[OptimizationParams]["iterations"] == 5

@@ -1,10 +1,13 @@
 """Opening a model folder: which iteration, which decoder, and what is wrong with it."""
 
+from dataclasses import replace
+
 import pytest
 
-from arguments import ModelParams
+from arguments import ModelParams, PipelineParams, save_config
 from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
-from gaussian_renderer.trained import classes_path, open_trained, resolve_iteration
+from gaussian_renderer.trained import classes_path, open_trained, render_settings, resolve_iteration
+from scene.exposure import Exposures, identity
 from tests.blobs import write_blob_run
 from utils.errors import UserError
 from utils.files import write_json
@@ -60,3 +63,22 @@ def test_a_decoder_of_another_run_is_named(tmp_path):
     options = ModelParams(source_path=str(tmp_path / "data"), model_path=str(run), eval=True, device="cpu")
     with pytest.raises(UserError, match="decodes width 5, the Gaussians have 4"):
         open_trained(options)
+
+
+def test_exposures_come_with_a_model_that_learnt_some(tmp_path):
+    run = write_blob_run(tmp_path)
+    Exposures({"train/001.png": identity()}).save(run)
+    options = ModelParams(source_path=str(tmp_path / "data"), model_path=str(run), eval=True, device="cpu")
+    assert open_trained(options).exposures.by_name == {}
+    assert set(open_trained(replace(options, exposure=True)).exposures.by_name) == {"train/001.png"}
+
+
+@pytest.mark.parametrize(("trained", "asked"), [(True, True), (False, False), (True, False), (False, True)])
+def test_rendering_otherwise_than_in_training_is_said(tmp_path, capsys, trained, asked):
+    model = ModelParams(model_path=str(tmp_path), backend="reference")
+    save_config(tmp_path, model, PipelineParams(antialiasing=trained))
+    settings = render_settings(model, PipelineParams(antialiasing=asked))
+    assert (settings.backend, settings.antialiasing) == ("reference", asked)
+    err = capsys.readouterr().err
+    assert ("rendered otherwise" in err) == (trained != asked)
+    assert (trained == asked) or ("--antialiasing" if trained else "--no_antialiasing") + " restores that" in err

@@ -13,7 +13,7 @@ from scene import image_store
 from scene.cameras import Camera
 from scene.datasets.undistort import undistort
 from scene.image_store import ImageStore
-from scene.scene_info import CameraInfo, DatasetError
+from scene.scene_info import CameraInfo, DatasetError, DepthMap
 from utils.errors import UserError
 
 WIDTH, HEIGHT = 12, 8
@@ -280,3 +280,102 @@ def test_all_pictures_are_decoded_ahead_if_all_can_be_kept(tmp_path, monkeypatch
     store.prefetch_all([camera])
     assert bool(store._pending) == fits
     store.close()
+
+
+def depth_picture(folder, values: np.ndarray, name="d.png"):
+    Image.fromarray(values).save(folder / name)
+    return folder / name
+
+
+def test_inverse_depths_are_scaled_after_negatives_are_gone(tmp_path):
+    picture(tmp_path)
+    values = np.full((HEIGHT, WIDTH), 16384, np.uint16)
+    values[:, :6] = 0
+    path = depth_picture(tmp_path, values)
+    camera = camera_of(tmp_path, depth=DepthMap(path, 65536.0, scale=4.0, offset=-0.5))
+    found = ImageStore([camera], "cpu").get(camera).inverse_depth
+    assert found.shape == (1, HEIGHT, WIDTH)
+    np.testing.assert_allclose(found[0, :, :6].numpy(), -0.5)
+    np.testing.assert_allclose(found[0, :, 6:].numpy(), 0.5)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "rgb", "uint16"])
+def test_every_kind_of_depth_picture_keeps_its_numbers(tmp_path, kind):
+    picture(tmp_path)
+    values = np.arange(HEIGHT * WIDTH).reshape(HEIGHT, WIDTH)
+    stored = values.astype(np.uint16 if kind == "uint16" else np.uint8)
+    if kind == "rgb":
+        stored = np.stack([stored, 0 * stored, 0 * stored], axis=2)
+    camera = camera_of(tmp_path, depth=DepthMap(depth_picture(tmp_path, stored), 512.0))
+    found = ImageStore([camera], "cpu").get(camera).inverse_depth
+    np.testing.assert_allclose(found[0].numpy(), values / 512, rtol=1e-6)
+
+
+def test_inverse_depth_is_resized_linearly_and_fades_with_the_picture(tmp_path):
+    picture(tmp_path, channels=4)
+    row = np.tile(np.arange(WIDTH, dtype=np.uint16) * 100, (HEIGHT, 1))
+    camera = camera_of(tmp_path, depth=DepthMap(depth_picture(tmp_path, row), 1.0)).resized(6, 4)
+    truth = ImageStore([camera], "cpu").get(camera)
+    expected = np.tile((np.arange(6) * 2 + 0.5) * 100, (4, 1)) * truth.alpha[0].numpy()
+    np.testing.assert_allclose(truth.inverse_depth[0].numpy(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("half", "counted"), [("left", slice(0, 6)), ("right", slice(6, None))])
+def test_only_half_a_picture_counts(tmp_path, half, counted):
+    picture(tmp_path)
+    mask = np.full((HEIGHT, WIDTH), 255, np.uint8)
+    mask[0] = 0
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    expected = np.zeros((HEIGHT, WIDTH))
+    expected[:, counted] = 1
+    camera = camera_of(tmp_path, half=half)
+    np.testing.assert_array_equal(ImageStore([camera], "cpu").get(camera).weight[0].numpy(), expected)
+    expected[0] = 0
+    camera = camera_of(tmp_path, half=half, mask_path=tmp_path / "m.png")
+    np.testing.assert_array_equal(ImageStore([camera], "cpu").get(camera).weight[0].numpy(), expected)
+
+
+def test_both_halves_of_one_picture_are_kept_apart(tmp_path):
+    picture(tmp_path, size=(5, 4))
+    left, right = (camera_of(tmp_path, half=half, width=5, height=4) for half in ("left", "right"))
+    store = ImageStore([left, right], "cpu")
+    weights = [store.get(camera).weight for camera in (left, right)]
+    torch.testing.assert_close(weights[0] + weights[1], torch.ones(1, 4, 5))
+    assert float(weights[0].sum()) == 8  # of five columns two
+    assert right.measured(torch.zeros(3, 4, 5)).shape == (3, 4, 3)
+    assert left.measured(torch.zeros(3, 4, 5)).shape == (3, 4, 5)
+
+
+@pytest.mark.parametrize("on", [1, 200])
+def test_a_matte_is_the_opacity_of_the_picture(tmp_path, on):
+    pixels = picture(tmp_path)
+    matte = np.zeros((HEIGHT, WIDTH), np.uint8)
+    matte[:, 5:] = on
+    Image.fromarray(matte).save(tmp_path / "m.png")
+    camera = camera_of(tmp_path, matte_path=tmp_path / "m.png")
+    truth = ImageStore([camera], "cpu").get(camera, torch.ones(3))
+    share = 1.0 if on == 1 else on / 255
+    assert truth.weight is None
+    np.testing.assert_allclose(truth.alpha[0].numpy(), matte / max(on, 1) * share, atol=1e-6)
+    expected = pixels[:, 5:] / 255 * share + 1 - share
+    np.testing.assert_allclose(truth.image[:, :, 5:].numpy().transpose(1, 2, 0), expected, atol=1e-6)
+    assert float(truth.image[:, :, :5].min()) == 1.0
+
+
+def test_a_matte_comes_on_top_of_transparency(tmp_path):
+    pixels = picture(tmp_path, channels=4)
+    Image.fromarray(np.full((HEIGHT, WIDTH), 51, np.uint8)).save(tmp_path / "m.png")
+    camera = camera_of(tmp_path, matte_path=tmp_path / "m.png")
+    alpha = ImageStore([camera], "cpu").get(camera).alpha[0].numpy()
+    np.testing.assert_allclose(alpha, pixels[:, :, 3] / 255 * 0.2, atol=0.5 / 255 + 1e-6)
+
+
+def test_memory_estimate_counts_everything_that_is_stored(tmp_path):
+    picture(tmp_path)
+    path = depth_picture(tmp_path, np.zeros((HEIGHT, WIDTH), np.uint16))
+    Image.fromarray(np.full((HEIGHT, WIDTH), 255, np.uint8)).save(tmp_path / "m.png")
+    extras = {"half": "left", "matte_path": tmp_path / "m.png", "depth": DepthMap(path, 1.0)}
+    camera = camera_of(tmp_path, **extras)
+    store = ImageStore([camera], "cpu")
+    store.get(camera)
+    assert store.total_bytes == store._stored_bytes == (4 + 1 + 4) * WIDTH * HEIGHT

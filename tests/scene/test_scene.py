@@ -150,3 +150,45 @@ def test_alpha_is_flattened_as_the_kind_of_data_set_has_it(tmp_path):
     sizes = {camera.image_name: (9, 5) for camera in (*scene.train, *scene.test)}
     assert scene.resized(sizes).images.flatten == "white"
     assert Scene.open(ModelParams(source_path=str(root)), "cpu").images.flatten == ""
+
+
+def test_test_views_train_with_one_half_and_are_measured_on_the_other(tmp_path):
+    root = colmap_scene(tmp_path)
+    scene = Scene.open(ModelParams(source_path=str(root), eval=True, train_test_exp=True), "cpu")
+    assert [camera.image_name for camera in scene.train] == [f"{k:03d}.png" for k in range(10)]
+    halves = {camera.image_name: camera.info.half for camera in scene.train}
+    assert [name for name, half in halves.items() if half == "left"] == ["000.png", "008.png"]
+    assert {half for name, half in halves.items() if name not in ("000.png", "008.png")} == {"both"}
+    assert [(camera.image_name, camera.info.half) for camera in scene.test] == [
+        ("000.png", "right"),
+        ("008.png", "right"),
+    ]
+    assert [camera.uid for camera in (*scene.train, *scene.test)] == list(range(12))
+    middle = WIDTH // 2
+    for camera in scene.test:
+        left = next(other for other in scene.train if other.image_name == camera.image_name)
+        weights = [scene.images.get(one).weight for one in (left, camera)]
+        assert float(weights[0][:, :, middle:].max()) == 0 and float(weights[1][:, :, :middle].max()) == 0
+        assert float((weights[0] + weights[1]).min()) == 1
+
+
+def test_the_protocol_without_test_views_halves_nothing_and_says_so(tmp_path, capsys):
+    root = colmap_scene(tmp_path)
+    scene = Scene.open(ModelParams(source_path=str(root), train_test_exp=True), "cpu")
+    assert {camera.info.half for camera in scene.train} == {"both"}
+    assert "no test views, so no picture is halved" in capsys.readouterr().err
+
+
+def test_masks_become_mattes_on_request(tmp_path, capsys):
+    root = colmap_scene(tmp_path)
+    with pytest.raises(DatasetError, match="no masks; expected masks/<image name>.png with --mask_mode matte"):
+        Scene.open(ModelParams(source_path=str(root), mask_mode="matte"), "cpu")
+    write_images(root / "masks", ["000.png", "001.png"])
+    scene = Scene.open(ModelParams(source_path=str(root), mask_mode="matte"), "cpu")
+    assert "8 of 10 images have no mask and count as opaque" in capsys.readouterr().err
+    truths = [scene.images.get(camera) for camera in scene.train[:3]]
+    assert [truth.alpha is not None for truth in truths] == [True, True, False]
+    assert all(truth.weight is None for truth in truths)
+    ignoring = Scene.open(ModelParams(source_path=str(root)), "cpu")
+    truth = ignoring.images.get(ignoring.train[0])
+    assert truth.alpha is None and truth.weight is not None

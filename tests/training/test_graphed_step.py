@@ -38,7 +38,7 @@ def test_room_shrinks_slowly():
 class Bytes:
     """Renders of the model to be learnt, as pictures on the GPU, half of them transparent or masked."""
 
-    def __init__(self, cameras, channels: int, has_weight: bool):
+    def __init__(self, cameras, channels: int, has_weight: bool, has_depth: bool = False):
         model = blob_model(per_blob=10).to("cuda")
         self.kept = {}
         for camera in cameras:
@@ -47,14 +47,14 @@ class Bytes:
             layers = torch.cat([output.color, output.alpha])[:channels]
             pixels = (layers.clamp(0, 1) * 255).to(torch.uint8)
             weight = torch.randint_like(pixels[:1], 0, 255) if has_weight else None
-            self.kept[camera.uid] = StoredImage(pixels, weight)
+            depth = output.inverse_depth.clone() if has_depth else None
+            self.kept[camera.uid] = StoredImage(pixels, weight, inverse_depth=depth)
 
     def stored(self, camera) -> StoredImage:
         return self.kept[camera.uid]
 
     def get(self, camera, background=None):
-        stored = self.stored(camera)
-        return composite(stored.pixels, stored.weight, background)
+        return composite(self.stored(camera), background)
 
     def prefetch(self, camera) -> None:
         pass
@@ -75,6 +75,8 @@ class TestOnGpu:
         motion: MotionParams | None = None,
         over_layer: bool = False,
         alpha_train: bool = False,
+        exposure: bool = False,
+        has_depth: bool = False,
         **options,
     ):
         set_seed(0)
@@ -83,7 +85,8 @@ class TestOnGpu:
             for k in range(sizes)
             for camera in (replace(c, time=c.uid / 2) for c in ring_cameras(3, 80 + 16 * k, 64))
         ]
-        scene = SimpleNamespace(train=tuple(cameras), test=(), extent=4.0, images=Bytes(cameras, channels, has_weight))
+        images = Bytes(cameras, channels, has_weight, has_depth)
+        scene = SimpleNamespace(train=tuple(cameras), test=(), extent=4.0, images=images)
         model = blob_model(per_blob=10).with_features(None).to("cuda")
         with torch.no_grad():
             model.params["f_dc"].mul_(0.5)
@@ -92,7 +95,7 @@ class TestOnGpu:
         if over_layer:
             model = model.subset(torch.arange(20)).with_layers(FrozenLayers((frozen("last", ball(2, 2)),)).to("cuda"))
         run = RunOptions(
-            ModelParams(source_path="memory", model_path=str(folder), alpha_train=alpha_train),
+            ModelParams(source_path="memory", model_path=str(folder), alpha_train=alpha_train, exposure=exposure),
             PipelineParams(),
             OptimizationParams(**{"iterations": 60, "densify_from_iter": 0, "densification_interval": 25} | options),
             SemanticParams(),
@@ -115,6 +118,11 @@ class TestOnGpu:
             {"motion": replace(MOVING, motion="deform_mlp", is_blender=True, is_6dof=True, lambda_offset=0.01)},
             {"motion": replace(MOVING, motion="deform_mlp", compat_speed=True)},
             {"motion": replace(MOVING, motion="motion_bases", num_bases=8)},
+            {"exposure": True},
+            {"exposure": True, "channels": 4, "random_background": True},
+            {"has_depth": True, "depth_loss": "robust", "opacity_reg": 0.01, "scale_reg": 0.01},
+            {"densification": "mcmc", "max_gaussians": 40, "exposure": True, "has_depth": True},
+            {"densification": "mcmc", "max_gaussians": 40, "motion": replace(MOVING, motion="motion_bases")},
         ],
     )
     def test_graphs_give_the_same_training(self, tmp_path, case):
@@ -143,3 +151,30 @@ class TestOnGpu:
         assert trainer._graphs is not None and torch.equal(trainer.model.layers.drawn.means, drawn)
         now = trainer.model.layers.layers[0].tensors
         assert all(torch.equal(value, now[name]) for name, value in before.items())
+
+    def test_every_picture_has_its_own_exposure_in_a_graph(self, tmp_path):
+        """Each moves, and by another amount, which a row that was captured as a constant would not do."""
+        trainer = self.trainer(tmp_path, True, exposure=True, iterations=90, densify_from_iter=1000)
+        trainer.run()
+        assert trainer._graphs._graphs
+        moved = (trainer.exposure.matrices.detach() - trainer.exposure._identity).flatten(1)
+        assert bool((moved.norm(dim=1) > 0).all())
+        assert float(moved.std(0).max()) > 1e-4
+
+    def test_replayed_iterations_explore_differently(self, tmp_path):
+        options = {"densification": "mcmc", "max_gaussians": 30, "iterations": 80}
+        trainer = self.trainer(tmp_path, True, **options)
+        with torch.no_grad():
+            trainer.model.params["opacity"][0] = -7.0
+        places = []
+        update = trainer.density.update
+
+        def watched(model, optimizer, iteration):
+            before = model.means.detach().clone()
+            update(model, optimizer, iteration)
+            if model.means.shape == before.shape:
+                places.append(model.means.detach() - before)
+
+        trainer.density.update = watched
+        trainer.run()
+        assert trainer._graphs._graphs and not torch.equal(places[-1], places[-2])

@@ -10,6 +10,7 @@ from training.options import RunOptions, check_options, check_source
 
 LSEG = SemanticParams(foundation_model="lseg")
 STILL = {"motion": MotionParams(motion="static")}
+TRACKED = MotionParams(motion="per_timestep")
 FROZEN = TrainParams(freeze_geometry=True, start_ply="a.ply")
 
 
@@ -53,8 +54,6 @@ def test_flags_of_features_have_no_effect_on_labels(capsys):
 @pytest.mark.parametrize(
     ("groups", "part"),
     [
-        ({"model": ModelParams(source_path="a", depths="d")}, "--depths"),
-        ({"model": ModelParams(source_path="a", train_test_exp=True)}, "--train_test_exp"),
         ({"model": ModelParams(source_path="a", device="gpu")}, "--device is 'gpu'"),
         ({"model": ModelParams(source_path="a", device="cuda:99")}, "--device is 'cuda:99' but"),
         ({"model": ModelParams(source_path="a", data_device="disk")}, "--data_device is 'disk'"),
@@ -62,6 +61,8 @@ def test_flags_of_features_have_no_effect_on_labels(capsys):
         ({"train": TrainParams(checkpoint_every=-1)}, "--checkpoint_every is -1"),
         ({"optimization": OptimizationParams(iterations=0)}, "--iterations is 0"),
         ({"semantic": SemanticParams(speedup_ratio=0)}, "--speedup_ratio is 0"),
+        ({"optimization": OptimizationParams(clean=True), "motion": TRACKED}, "--clean removes Gaussians"),
+        ({"optimization": OptimizationParams(clean=True), "train": FROZEN, "semantic": LSEG}, "--clean removes"),
         ({"model": ModelParams(source_path="a", resolution=0)}, "-r 0 .* -f TEACHER"),
         ({"train": FROZEN}, "without a teacher"),
         ({"train": TrainParams(freeze_geometry=True), "semantic": LSEG}, "--start_ply FILE"),

@@ -27,6 +27,7 @@ def make_trainer(features: int = 4) -> SimpleNamespace:
         optimizer=optimizer,
         motion_optimizer=None,
         distiller=None,
+        exposure=None,
         order=CameraOrder(4),
         model=None,
         density=AdaptiveDensity(DensificationPlan(extent=1.0)),

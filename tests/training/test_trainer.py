@@ -131,3 +131,25 @@ def test_a_plain_checkpoint_replaces_only_rolling_ones(make, tmp_path):
         trainer.iteration = iteration
         trainer.save_checkpoint(is_rolling=is_rolling)
     assert sorted(path.name for path in tmp_path.glob("chkpnt*.pth")) == ["chkpnt2.pth", "chkpnt4.pth"]
+
+
+def test_sparse_adam_leaves_what_a_view_does_not_see_as_it_was(make):
+    trainer = make(3, optimizer_type="sparse_adam", opacity_reg=0.1, scale_reg=0.1)
+    with torch.no_grad():
+        trainer.model.params["xyz"][:5] = torch.tensor([0.0, 300.0, 0.0])  # in no picture
+    before = {name: value.detach().clone() for name, value in trainer.model.params.items()}
+    trainer.run()
+    for name, value in trainer.model.params.items():
+        assert torch.equal(value[:5], before[name][:5]), name
+        moments = trainer.optimizer.state.get(value)
+        assert not moments or not (moments["exp_avg"][:5].any() or moments["exp_avg_sq"][:5].any())
+    assert not torch.equal(trainer.model.params["opacity"][5:], before["opacity"][5:])
+
+
+def test_regularisers_enter_the_loss_with_their_weights(make):
+    plain, asked = make(1), make(1, opacity_reg=0.5)
+    opacity = float(plain.model.params["opacity"].sigmoid().mean())
+    for trainer in (plain, asked):
+        trainer.order.remaining = [0]
+    plain.iteration = asked.iteration = 1
+    assert float(asked._iterate().loss) == pytest.approx(float(plain._iterate().loss) + 0.5 * opacity, rel=1e-4)
