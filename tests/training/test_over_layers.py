@@ -108,7 +108,7 @@ def test_alpha_training_shows_black_things_on_black(make):
             model.params["opacity"][:] = -1.0
         trainer = make(model, Pictures(blob_model(PER_BALL), black=True), alpha_train, lambda_alpha=weight)
         trainer.run()
-        change[alpha_train, weight] = float(model.params["opacity"].mean() + 1.0)
+        change[alpha_train, weight] = float(model.params["opacity"].detach().mean() + 1.0)
     assert change[False, 0.0] == 0.0
     assert change[True, 0.0] > 0.1 and change[True, 0.5] > 0.1
 
