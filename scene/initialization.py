@@ -82,7 +82,7 @@ def from_random(options: InitOptions, box: Box, device: torch.device | str) -> G
     if options.count < 1:
         raise UserError(f"--init_count {options.count}: expected at least 1")
     generator = torch.Generator().manual_seed(options.seed)
-    low, high = torch.tensor(box[0]), torch.tensor(box[1])
+    low, high = (torch.as_tensor(corner, dtype=torch.float32) for corner in box)
     positions = low + (high - low) * torch.rand((options.count, 3), generator=generator)
     coefficients = torch.rand((options.count, 3), generator=generator) * GREY_SPREAD
     model = _from_tensors(positions.to(device), coefficients.to(device), options.sh_degree, options.feature_dim)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import ndraster
@@ -13,10 +14,16 @@ from PIL import Image
 import metrics
 import render
 import train
+from arguments import ModelParams, load_config
 from examples.make_scene import SceneOptions, make
+from gaussian_renderer import RenderSettings
+from gaussian_renderer import render as render_view
+from gaussian_renderer.trained import open_trained
 from scene.exposure import Exposures, exposed
 from scene.formats.ply import read_ply
+from tests.scene.datasets.test_depth_scale import write_maps
 from utils.image_io import read_image, to_float, write_png
+from utils.make_depth_scale import Options, align
 
 BACKEND = "cpu" if "cpu" in ndraster.available_backends() else "reference"
 DEVICE = ["--device", "cpu", "--backend", BACKEND]
@@ -232,6 +239,33 @@ def test_the_right_half_of_a_test_view_does_not_train(photos, tmp_path):
         run(source, tmp_path / name, "--train_test_exp", "--iterations", "20")
     plys = [tmp_path / name / "point_cloud/iteration_20/point_cloud.ply" for name in ("a", "b")]
     assert plys[0].read_bytes() == plys[1].read_bytes()
+
+
+# ---- depth maps
+
+
+def depth_error(scene: Path, model: Path) -> float:
+    """Mean difference of rendered and true inverse depth over the test views."""
+    trained = open_trained(replace(load_config(model, ModelParams), device="cpu", backend=BACKEND))
+    errors = []
+    for camera in trained.scene.test:
+        with torch.no_grad():
+            drawn = render_view(camera, trained.model, settings=RenderSettings(backend=BACKEND)).inverse_depth[0]
+        true = torch.from_numpy(1 / np.load(scene / "depth_gt" / f"{camera.image_name[:-4]}.npy"))
+        errors.append(float((drawn - true).abs().mean()))
+    return float(np.mean(errors))
+
+
+@pytest.mark.parametrize("loss", ["l1", "robust"])
+def test_depth_maps_bring_the_depth_nearer_to_the_truth(photos, tmp_path, loss):
+    scene = Path(shutil.copytree(photos, tmp_path / "scene"))
+    write_maps(scene, scene / "depths")
+    align(Options(scene, scene / "depths"))
+    words = ["--init", "random", "--iterations", "150", "--densify_until_iter", "0", "--depth_l1_weight_final", "1.0"]
+    run(scene, tmp_path / "without", *words)
+    run(scene, tmp_path / "with", *words, "-d", "depths", "--depth_loss", loss)
+    shutil.rmtree(scene / "depths")  # rendering does not need them
+    assert depth_error(scene, tmp_path / "with") < 0.8 * depth_error(scene, tmp_path / "without")
 
 
 # ---- the second strategy

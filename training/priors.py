@@ -16,7 +16,8 @@ from utils.errors import UserError
 from utils.schedules import exponential_rate
 
 MCMC_WEIGHT = 0.01  # of mean opacity and mean size (Kheradmand et al. 2024)
-TOLERANCE = 0.1  # of the mean inverse depth: the robust loss hardly pulls where it is wrong by more
+TOLERANCES = (1.0, 0.1)  # of the mean inverse depth, first and last: the robust loss hardly pulls beyond
+TOLERANCE_SHARE = 0.2  # of the steps, over which it falls: at first everything may be far from where it belongs
 
 
 class Priors:
@@ -34,6 +35,10 @@ class Priors:
             )
         self._depth_weight = partial(exponential_rate, start=first, end=last, max_steps=options.iterations)
         self._is_robust = options.depth_loss == "robust"
+        first, last = TOLERANCES
+        steps = round(TOLERANCE_SHARE * options.iterations)
+        self._tolerance_at = partial(exponential_rate, start=first, end=last, max_steps=steps)
+        self._tolerance = torch.ones((), device=device)
         default = MCMC_WEIGHT if options.densification == "mcmc" else 0.0
         self.weights: dict[str, float | Tensor] = {
             "depth": torch.zeros((), device=device),
@@ -44,13 +49,14 @@ class Priors:
     def prepare(self, iteration: int) -> None:
         """Before each iteration, also before a graph is replayed; does not wait for the device."""
         self.weights["depth"].fill_(self._depth_weight(iteration))
+        self._tolerance.fill_(self._tolerance_at(iteration))
 
     def losses(self, output: RasterOutput, truth: GroundTruth, model: GaussianModel) -> dict[str, Tensor]:
         """The terms that count for this picture and these options, by name."""
         losses = {}
         if truth.inverse_depth is not None:
-            loss = robust_depth_loss if self._is_robust else l1_loss
-            losses["depth"] = loss(output.inverse_depth, truth.inverse_depth, truth.weight)
+            maps = (output.inverse_depth, truth.inverse_depth, truth.weight)
+            losses["depth"] = robust_depth_loss(*maps, self._tolerance) if self._is_robust else l1_loss(*maps)
         if self.weights["opacity"]:
             losses["opacity"] = model.params["opacity"].sigmoid().mean()
         if self.weights["scale"]:
@@ -58,13 +64,16 @@ class Priors:
         return losses
 
 
-def robust_depth_loss(rendered: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean of Geman and McClure's function of the difference of two inverse depths [1, H, W], 1/world units.
+def robust_depth_loss(
+    rendered: Tensor, target: Tensor, weight: Tensor | None = None, tolerance: Tensor | float = TOLERANCES[1]
+) -> Tensor:
+    """Mean of a saturating function of the difference of two inverse depths [1, H, W], 1/world units.
 
-    t r^2 / (r^2 + t^2) with t a tenth of the mean target: about r^2 / t where the difference r is small, and flat
-    where it is large, so that parts of a map that are wrong do not build walls there.
+    t |r| / (|r| + t) with t = `tolerance` times the mean target, in the manner of Geman and McClure: as the absolute
+    difference |r| where that is small, and flat where it is large, so that parts of a map that are wrong do not build
+    walls there.
     """
-    tolerance2 = (TOLERANCE * target.abs().mean()).square().clamp_min(1e-20)
-    squared = (rendered - target).square()
-    loss = tolerance2.sqrt() * squared / (squared + tolerance2)
+    limit = (tolerance * target.abs().mean()).clamp_min(1e-10)
+    difference = (rendered - target).abs()
+    loss = limit * difference / (difference + limit)
     return (loss if weight is None else loss * weight).mean()

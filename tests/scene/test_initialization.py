@@ -14,6 +14,8 @@ from tests.scene.small_scenes import blender_scene, colmap_scene, transforms_sce
 from utils.errors import UserError
 from utils.spherical_harmonics import sh_to_rgb
 
+CHOSEN = {"opacity": 0.5, "size": 0.1}
+
 
 def lattice(step=0.5, size=4):
     """Points on a cubic lattice with random colours."""
@@ -61,6 +63,21 @@ def test_random_points_fill_the_box_and_follow_the_seed():
     torch.testing.assert_close(again.means, model.means, rtol=0, atol=0)
     other = from_random(InitOptions(count=2000, seed=5), box, "cpu")
     assert not torch.equal(other.means, model.means)
+
+
+def test_random_points_around_photos_are_ordinary_numbers(tmp_path):
+    """Compiled backends take float32 only."""
+    info = read_scene(colmap_scene(tmp_path))
+    model = initial_model(info, InitOptions("random", count=20), "cpu")
+    assert {value.dtype for value in model.params.values()} == {torch.float32}
+
+
+def test_opacity_and_size_of_the_start_may_be_chosen(tmp_path):
+    info = read_scene(colmap_scene(tmp_path))
+    for mode in ("points", "random"):
+        usual, chosen = (initial_model(info, InitOptions(mode, 20, **look), "cpu") for look in ({}, CHOSEN))
+        torch.testing.assert_close(chosen.activated().opacities, torch.full((len(chosen),), 0.5))
+        torch.testing.assert_close(chosen.activated().scales, 0.1 * usual.activated().scales)
 
 
 def test_auto_takes_points_when_there_are_some(tmp_path):

@@ -46,6 +46,18 @@ def test_the_weight_of_depths_falls_from_first_to_last():
     assert found == pytest.approx([1.0, 0.1, 0.01])
 
 
+def test_the_tolerance_of_the_robust_loss_falls_at_first():
+    """From far away everything is pulled, in the end only what is near."""
+    ours, far = priors(iterations=100, depth_loss="robust"), torch.full((1, 4, 6), 1.5, requires_grad=True)
+    truth = GroundTruth(PICTURE, None, None, None, torch.full((1, 4, 6), 0.5))
+    pulls = []
+    for iteration in (1, 20, 100):
+        ours.prepare(iteration)
+        loss = ours.losses(drawn(far), truth, blob_model())["depth"]
+        pulls.append(float(torch.autograd.grad(loss, far)[0].sum()))
+    assert pulls[0] > 20 * pulls[1] > 0 and pulls[1] == pytest.approx(pulls[2])
+
+
 def test_the_weight_stays_at_its_place():
     """A CUDA graph reads it there."""
     ours = priors()
@@ -81,7 +93,7 @@ def test_gradients_of_rendered_inverse_depth_equal_finite_differences(with_antia
     for name in names:
         direction = torch.randn(start[name].shape, dtype=torch.float64, generator=generator)
         ends = [loss({**start, name: start[name] + sign * step * direction}) for sign in (1, -1)]
-        slope = float(ends[0] - ends[1]) / (2 * step)
+        slope = float((ends[0] - ends[1]).detach()) / (2 * step)
         assert float((leaves[name].grad * direction).sum()) == pytest.approx(slope, rel=2e-3, abs=1e-6), name
 
 
