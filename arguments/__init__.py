@@ -8,6 +8,7 @@ from arguments.presets import MOVING_ITERATIONS, moving_preset
 from arguments.script_params import FollowParams, MetricsParams, RenderParams, SegmentParams, VideoParams
 from arguments.tracking_params import TrackingParams
 from arguments.tracking_preset import tracking_preset
+from arguments.view_params import ViewParams
 
 __all__ = [
     "MOVING_ITERATIONS",
@@ -24,6 +25,7 @@ __all__ = [
     "TrackingParams",
     "TrainParams",
     "VideoParams",
+    "ViewParams",
     "flag_names",
     "load_config",
     "merge_saved",

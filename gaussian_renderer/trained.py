@@ -46,9 +46,13 @@ def open_trained(model: ModelParams, iteration: int = -1) -> TrainedScene:
     Nothing in the returned model asks for gradients.
     """
     iteration = resolve_iteration(model.model_path, iteration)
+    return trained_on(Scene.open(model, choose_device(model.device)), model, iteration)
+
+
+def trained_on(scene: Scene, model: ModelParams, iteration: int) -> TrainedScene:
+    """One saved iteration of a model, with the data set opened already."""
     folder = saved_iteration_folder(model.model_path, iteration)
     device = choose_device(model.device)
-    scene = Scene.open(model, device)
     motion = load_motion(model.model_path, iteration, device)
     gaussians = GaussianModel.from_arrays(read_splats(folder / "point_cloud.ply"), device).with_motion(motion)
     for parameter in gaussians.params.values():

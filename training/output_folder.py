@@ -44,6 +44,7 @@ RESULT_NAMES = (
     "camera_path",
     "video",
     "segment",
+    "viewer",
 )
 RESULT_PATTERNS = ("chkpnt*.pth", "decoder_chkpnt*.pth", "events.out.tfevents*", "videos_*", "seg_*", "ply_sequence_*")
 TRAINED = ("point_cloud/iteration_*/point_cloud.ply", "chkpnt*.pth")  # what makes a folder worth keeping
