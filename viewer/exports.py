@@ -1,4 +1,4 @@
-"""What the buttons of the viewer write: splat files, pictures and camera paths, each with the command that equals it."""
+"""What the buttons of the viewer write: splat files, pictures, camera paths, each with the command that equals it."""
 
 from __future__ import annotations
 

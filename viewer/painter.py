@@ -24,7 +24,7 @@ from viewer.client_cameras import view_at
 from viewer.photos import compared, placed
 from viewer.questions import Answer
 from viewer.source import Snapshot, Source
-from viewer.view_state import MARKED, ONLY, WITHOUT, ViewState
+from viewer.view_state import MARKED, ONLY, PLAIN, WITHOUT, ViewState
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,15 @@ class Painter:
             return sinks.feature_picture(self._colors(snapshot), snapshot.decoder), features
         if state.mode == "similarity" and answer is not None:
             return _heat_picture, shown.rows(_heat(answer))[:, None]
-        if answer is None or state.show != MARKED:
+        if answer is None or state.show == PLAIN:
+            return sinks.color_picture, None
+        if state.show != MARKED:
             return self._tailed(sinks.color_picture, snapshot, state, answer), None
         rows = shown.rows(answer.selection.mask)[:, None].float()
         return self._tailed(overlay_picture, snapshot, state, answer), rows
 
-    def _tailed(self, picture: Picture, snapshot: Snapshot, state: ViewState, answer: Answer | None) -> Picture:
-        if answer is None or not state.tails or snapshot.model.motion.is_static:
+    def _tailed(self, picture: Picture, snapshot: Snapshot, state: ViewState, answer: Answer) -> Picture:
+        if not state.tails or snapshot.model.motion.is_static:
             return picture
         key = (snapshot.values, answer)
         if key != self._tracks_of:

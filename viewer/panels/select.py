@@ -24,7 +24,7 @@ class SelectPanel:
         gui = web.server.gui
         gui.add_markdown(HELP)
         self._clicks = gui.add_checkbox("clicks select", True)
-        self._sign = gui.add_button_group("a click means", (POSITIVE, NEGATIVE))
+        self._sign = gui.add_dropdown("a click means", (POSITIVE, NEGATIVE), initial_value=POSITIVE)
         self._word = gui.add_text("word", "")
         self._against = gui.add_text("but not", "", hint="Words with commas between")
         search = gui.add_button("Search the word")
@@ -96,6 +96,7 @@ def _result(session: Session) -> str:
     if answer is None:
         return "Nothing is selected."
     clicks = sum(len(each.asked.positive) + len(each.asked.negative) for each in answer.question.clicks)
-    asked = f"the word “{answer.question.word}”" if answer.question.word else f"{clicks} clicks"
+    counted = "1 click" if clicks == 1 else f"{clicks} clicks"
+    asked = f"the word “{answer.question.word}”" if answer.question.word else counted
     total = len(answer.selection.mask)
     return f"**{answer.count}** of {total} Gaussians by {asked}, from {answer.selection.threshold:.3f} up."
