@@ -8,7 +8,7 @@ from viewer.live import LiveTraining
 from viewer.web import WebViewer
 
 FIGURES_SEC = 0.5  # between two looks at the figures
-SHARES = (0.05, 0.9)  # of the training's time, least and most
+SHARES = (0.05, 1.0)  # of the training's time, least and most
 
 
 class TrainingPanel:
