@@ -104,7 +104,7 @@ def test_a_browser_shows_our_renders_and_selects_what_is_clicked(served, tmp_pat
         assert (session.answer.selection.mask == (blob_labels() == 0)).float().mean() > 0.97
         still(web)
         marked = screen(page)
-        changed = np.abs(marked.astype(int) - shown).max(-1) > 20
+        changed = np.abs(marked.astype(int) - shown).max(-1) > 8  # the red ball gets a little redder, and an outline
         assert changed[int(y), int(x)] and not changed[HEIGHT - 10, 10]
 
         page.get_by_role("tab", name="Select").click()
