@@ -187,6 +187,8 @@ class WebViewer:
 
     def _draw(self, visitor: Visitor, wanted: Wanted) -> None:
         """On the owner's thread: draw, and leave the packing to another one."""
+        if self._is_gone(visitor):
+            return
         start = time.perf_counter()
         camera = visitor.camera(self.session.state.time, self.longest_px, wanted.scale)
         pixels = self.session.paint(camera)
@@ -194,6 +196,8 @@ class WebViewer:
         self._packer.submit(self._send, visitor, wanted, pixels, seconds)
 
     def _send(self, visitor: Visitor, wanted: Wanted, pixels: np.ndarray, seconds: float) -> None:
+        if self._is_gone(visitor):
+            return
         start = time.perf_counter()
         if wanted.kind == FULL and self.is_lossless:
             visitor.client.scene.set_background_image(pixels, format="png")
@@ -202,6 +206,9 @@ class WebViewer:
             visitor.client.scene.set_background_image(pixels, format="jpeg", jpeg_quality=quality)
         with visitor.lock:
             visitor.pace.ended(wanted, seconds + time.perf_counter() - start)
+
+    def _is_gone(self, visitor: Visitor) -> bool:
+        return self._ending.is_set() or visitor.client.client_id not in self._visitors
 
     def _look_for_faults(self, future: Future, visitor: Visitor) -> None:
         try:

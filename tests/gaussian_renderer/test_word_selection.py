@@ -25,7 +25,7 @@ def test_each_word_gets_what_is_most_like_it():
     found = select_words(scores, 2, cloud(), None, are_logits=False)
     assert len(CENTRES) == 3 and len(found) == 2
     for number, selection in enumerate(found):
-        assert torch.equal(selection.mask, LABELS == number)
+        assert torch.equal(selection.mask, number == LABELS)
 
 
 def test_classes_win_by_likelihood_and_need_no_encoder():

@@ -10,16 +10,20 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import ndraster
 import numpy as np
 import pytest
 
 import train
+from arguments import SemanticParams
 from examples.make_scene import SceneOptions, make
 from tests.blobs import ring_cameras
 from tests.helpers import ROOT
 from tests.sibr_client import SibrClient, request_fields
+from tests.viewer.scenes import blob_source
+from viewer.observer import Viewers, live_source
 
 BACKEND = "cpu" if "cpu" in ndraster.available_backends() else "reference"
 FLAGS = (
@@ -98,6 +102,66 @@ def test_clients_of_all_kinds_change_nothing(data, tmp_path):
         SibrClient(port, timeout_sec=1)
 
 
+class Stub:
+    """The part of a training loop that viewers see."""
+
+    def __init__(self, folder: Path) -> None:
+        source = blob_source(folder)
+        self.model, self.settings, self.model_path = source.now().model, source.settings, folder
+        self.scene = SimpleNamespace(train=source.train, test=(), images=None)
+        self.background, self.distiller = SimpleNamespace(fixed=None), None
+        self.density, self.figures = SimpleNamespace(version=0), {"loss": 0.5}
+        self.iteration, self.total = 3, 10
+
+
+def test_pauses_last_until_they_are_taken_back_or_stopping_is_requested(tmp_path):
+    viewers, stop = Viewers(Stub(tmp_path)), SimpleNamespace(requested=False)
+    viewers.between_iterations(stop)  # nobody is there
+    viewers.live.is_paused = True
+    threading.Timer(0.3, lambda: setattr(viewers.live, "is_paused", False)).start()
+    start = time.monotonic()
+    viewers.between_iterations(stop)
+    assert time.monotonic() - start >= 0.25 and viewers.live.figures == {"loss": 0.5} and viewers.live.iteration == 3
+    viewers.live.is_paused, stop.requested = True, True
+    viewers.between_iterations(stop)
+    viewers.close()
+
+
+def test_sibr_pauses_and_keeps_the_program(tmp_path):
+    viewers, stop = Viewers(Stub(tmp_path)), SimpleNamespace(requested=False)
+    viewers.open_sibr("127.0.0.1", 0, "/data")
+    owner = threading.Thread(
+        target=lambda: [viewers.between_iterations(stop) or time.sleep(0.001) for _ in range(2000)]
+    )
+    owner.start()
+    with SibrClient(viewers.sibr.port) as client:
+        picture = client.ask(request_fields(CAMERA, train=0))[0]
+        assert np.ptp(picture) > 100
+        assert np.array_equal(client.ask(request_fields(CAMERA, train=0))[0], picture)  # drawn while training waits
+        client.ask(request_fields(keep_alive=1))
+        owner.join(timeout=30)
+        assert not owner.is_alive()
+        over = threading.Thread(target=viewers.after_training)
+        over.start()
+        assert client.ask(request_fields(CAMERA, keep_alive=1))[0] is not None
+        assert over.is_alive()
+    over.join(timeout=10)
+    assert not over.is_alive()
+    viewers.close()
+
+
+def test_the_live_source_follows_the_training(tmp_path):
+    trainer = Stub(tmp_path)
+    source = live_source(trainer, SemanticParams(foundation_model="oracle"))
+    before = source.now()
+    trainer.iteration += 1
+    assert source.now().rows == before.rows and source.now().values != before.values
+    trainer.density.version += 1
+    assert source.now().rows != before.rows
+    assert source.teacher.name == "oracle" and source.folder == tmp_path / "viewer" and source.train
+
+
+@pytest.mark.slow
 def test_training_waits_while_a_client_wants_it_to_and_goes_on_when_it_leaves(data, tmp_path):
     port = free_port()
     process = start(data, tmp_path, "--iterations", "100000", "--port", str(port))
@@ -127,6 +191,7 @@ def test_training_waits_while_a_client_wants_it_to_and_goes_on_when_it_leaves(da
     assert process.returncode == 130 and "resume with" in out and list(tmp_path.glob("chkpnt*.pth")), err
 
 
+@pytest.mark.slow
 def test_keep_alive_holds_the_program_after_the_last_iteration(data, tmp_path):
     port = free_port()
     process = start(data, tmp_path, "--iterations", "300", "--port", str(port))
