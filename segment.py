@@ -3,6 +3,7 @@
     python segment.py -m output/run --point 120 80 --view 0
     python segment.py -m output/run --point 120 80 --point 130 95 --negative 20 20 --view_name 0001.jpg
     python segment.py -m output/run --box 90 60 150 110 --action extract
+    python segment.py -m output/run --clicks output/run/viewer/clicks.json
     python segment.py -m output/run --text car --negative road
     python segment.py -m output/run --text car --text tree
     python segment.py -m output/run --label_src car,tree,road
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import torch
@@ -29,23 +30,32 @@ from encoders.ade20k import read_label_set
 from encoders.record import TeacherRecord
 from encoders.sam_net.rendered_masks import rendered_mask
 from encoders.sam_net.segmenter import DEFAULT, Segmenter
-from encoders.text import TEMPLATES, encode_prompts, open_text_encoder, relevance
+from encoders.text import TEMPLATES, encode_prompts, open_text_encoder
 from gaussian_renderer import RenderSettings, trajectories
+from gaussian_renderer.click_file import Clicks, read_clicks
 from gaussian_renderer.feature_basis import evenly_spread
-from gaussian_renderer.feature_space import comparable_rows, inner_products, word_cosines
+from gaussian_renderer.feature_space import comparable_rows, inner_products
 from gaussian_renderer.frames import Frame
 from gaussian_renderer.label_pictures import MAX_LABELS, LabelField, membership_field
 from gaussian_renderer.mask_lifting import Decode, ViewPrompt, lift_prompt
 from gaussian_renderer.moments import Moments
-from gaussian_renderer.prompting import WEIGHT_VIEWS, check_prompt, pointed_prompt, seen_cloud, surface_of
+from gaussian_renderer.prompting import (
+    WEIGHT_VIEWS,
+    check_prompt,
+    clicked_prompt,
+    pointed_prompt,
+    seen_cloud,
+    surface_of,
+)
 from gaussian_renderer.selection_folder import SelectionFolder
 from gaussian_renderer.time_paths import distinct_times
 from gaussian_renderer.trained import TrainedScene, open_trained, render_settings
+from gaussian_renderer.word_selection import opposing_words, select_words, word_scores
 from scene.cameras import Camera
 from scene.clusters import SIMILAR, cluster
-from scene.editing import CANONICAL_NEGATIVES, target_ids
+from scene.editing import target_ids
 from scene.prompts import Surface
-from scene.selection import UNDECIDED, Cloud, Selection, disjoint, select, select_scored
+from scene.selection import Cloud, Selection, select, select_scored
 from utils.errors import UserError
 from utils.files import write_json
 from utils.image_io import to_uint8
@@ -53,8 +63,6 @@ from utils.progress import say, set_quiet, warn
 from utils.script import run
 
 GROUPS = (ModelParams, PipelineParams, SemanticParams, SegmentParams)
-LANGUAGE_TEACHERS = ("lseg", "clip")  # whose words compare with any other words
-TEMPERATURE = 0.1  # of relevance, as in LERF (Kerr et al. 2023)
 SAM_MAP_PX = 512  # longer side of the maps rendered for SAM, whose cells are a 64th of a picture
 
 
@@ -72,8 +80,15 @@ class Job:
 
     @cached_property
     def camera(self) -> Camera:
-        """The view that points and boxes refer to."""
+        """The view that points and boxes refer to; the first one of --clicks."""
+        if self.clicks:
+            return self.clicks[0][0]
         return prompted_camera(self.trained.scene.train, self.options)
+
+    @cached_property
+    def clicks(self) -> list[Clicks]:
+        """Views and their points in the file of --clicks."""
+        return read_clicks(self.options.clicks) if self.options.clicks else []
 
     @cached_property
     def rows(self) -> Tensor:
@@ -154,8 +169,11 @@ def numbered_view(cameras: Sequence[Camera], number: int, flag: str) -> Camera:
 def by_pointing(job: Job) -> Selection:
     """The Gaussians like those under points or in boxes."""
     options = job.options
-    asked = ViewPrompt(options.point, options.negative)
-    prompt = pointed_prompt(job.camera, job.trained.model, job.rows, asked, options.box, job.settings)
+    if job.clicks:
+        prompt = clicked_prompt(job.clicks, job.trained.model, job.rows, job.settings)
+    else:
+        asked = ViewPrompt(options.point, options.negative)
+        prompt = pointed_prompt(job.camera, job.trained.model, job.rows, asked, options.box, job.settings)
     return select(job.rows, prompt, job.cloud, options.threshold, options.connected)
 
 
@@ -195,38 +213,11 @@ def sam_decoder(job: Job) -> Decode:
 
 def by_words(job: Job) -> list[Selection]:
     """One selection per word: the Gaussians that are like it, and more so than like any other word."""
-    scores = word_scores(job, [*job.options.text, *opposing_words(job)])
-    return disjoint([by_word(job, scores, index) for index in range(len(job.options.text))])
-
-
-def by_word(job: Job, scores: Tensor, index: int) -> Selection:
-    """The Gaussians of the word in one column of scores [N, K]; classes of a label model win by likelihood alone."""
-    options = job.options
-    ordered = torch.cat([scores[:, [index]], scores[:, :index], scores[:, index + 1 :]], dim=1)
-    if job.trained.classes:
-        odds = relevance(ordered, 1, temperature=1.0)[:, 0]
-        return select_scored(odds, job.cloud, UNDECIDED if options.threshold is None else options.threshold)
-    rivalled = ordered.shape[1] > 1
-    relevant = relevance(ordered, 1, TEMPERATURE)[:, 0] if rivalled else None
-    return select_scored(scores[:, index], job.cloud, options.threshold, relevant)
-
-
-def opposing_words(job: Job) -> list[str]:
-    """What the wanted words compete with."""
-    words = [str(word) for word in job.options.negative]
-    if job.trained.classes:
-        wanted = set(target_ids(job.trained.classes, job.options.text))
-        return [name for index, name in enumerate(job.trained.classes) if index not in wanted]
-    canonical = job.options.canonical_negatives and job.record.name in LANGUAGE_TEACHERS
-    return words + list(CANONICAL_NEGATIVES if canonical else ())
-
-
-def word_scores(job: Job, words: Sequence[str]) -> Tensor:
-    """Scores [N, K] of the Gaussians for all words: cosines, or the logits of a label model."""
-    trained = job.trained
-    if trained.classes:
-        return trained.model.features[:, target_ids(trained.classes, words)]
-    return word_cosines(trained.model.features, trained.decoder, encode(job, words))
+    options, trained, wanted = job.options, job.trained, list(job.options.text)
+    negative = [str(word) for word in options.negative]
+    words = wanted + opposing_words(wanted, negative, trained.classes, job.record.name, options.canonical_negatives)
+    scores = word_scores(trained.model.features, trained.decoder, trained.classes, words, partial(encode, job))
+    return select_words(scores, len(wanted), job.cloud, options.threshold, bool(trained.classes))
 
 
 def encode(job: Job, words: Sequence[str]) -> Tensor:
@@ -303,6 +294,7 @@ def describe(job: Job) -> dict:
         "points": options.point,
         "boxes": options.box,
         "negative": options.negative,
+        **({"clicks": options.clicks} if options.clicks else {}),
         "text": options.text,
         "threshold_is_automatic": options.threshold is None,
         "connected": options.connected,

@@ -59,6 +59,7 @@ from utils.image_io import training_size
 from utils.progress import say, set_quiet, warn
 from utils.script import run
 from utils.seeds import set_seed
+from viewer.observer import check_viewer, watched
 
 DESCRIPTION = "Train Gaussians on the images of a data set."
 GROUPS = (
@@ -77,6 +78,7 @@ def main(args: Sequence[str] | None = None) -> None:
     options, info = read_command_line(args)
     set_quiet(options.train.quiet)
     check_options(options)
+    check_viewer(options.train)
     set_seed(options.model.seed)
     torch.autograd.set_detect_anomaly(options.train.detect_anomaly)
     checkpoint = find_checkpoint(options)
@@ -84,7 +86,8 @@ def main(args: Sequence[str] | None = None) -> None:
     trainer = build_trainer(options, info, saved)
     if saved is not None:
         continue_from(trainer, checkpoint, saved)
-    with closing(trainer.scene.images):
+    with closing(trainer.scene.images), watched(trainer, options.model, options.semantic, options.train) as viewers:
+        trainer.observer = viewers
         trainer.run()
     say_next_commands(options)
 

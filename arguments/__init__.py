@@ -9,6 +9,7 @@ from arguments.presets import MOVING_ITERATIONS, combined, implied_preset, movin
 from arguments.script_params import FollowParams, MetricsParams, RenderParams, SegmentParams, VideoParams
 from arguments.tracking_params import TrackingParams
 from arguments.tracking_preset import tracking_preset
+from arguments.view_params import ViewParams
 
 __all__ = [
     "MOVING_ITERATIONS",
@@ -26,6 +27,7 @@ __all__ = [
     "TrackingParams",
     "TrainParams",
     "VideoParams",
+    "ViewParams",
     "combined",
     "flag_names",
     "implied_preset",

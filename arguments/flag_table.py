@@ -18,6 +18,7 @@ from arguments.params import ModelParams, OptimizationParams, PipelineParams, Se
 from arguments.script_params import FollowParams, MetricsParams, RenderParams, SegmentParams, VideoParams
 from arguments.track_params import TrackParams
 from arguments.tracking_params import TrackingParams
+from arguments.view_params import ViewParams
 
 SCRIPT_GROUPS: dict[str, tuple[type, ...]] = {
     "train.py": (
@@ -31,6 +32,7 @@ SCRIPT_GROUPS: dict[str, tuple[type, ...]] = {
     ),
     "render.py": (ModelParams, PipelineParams, SemanticParams, MotionParams, RenderParams, FollowParams),
     "segment.py": (ModelParams, PipelineParams, SemanticParams, SegmentParams),
+    "view.py": (ModelParams, PipelineParams, SemanticParams, ViewParams),
     "track.py": (ModelParams, PipelineParams, TrackParams),
     "edit.py": (EditParams,),
     "convert.py": (ConvertParams, ExchangeParams),

@@ -244,8 +244,14 @@ class TrainParams:
     debug_from: int = -1
     """Accepted for old command lines; without effect, use --debug."""
     ip: str = "127.0.0.1"
-    """Address for a viewer; without effect until there is one."""
+    """Numeric address at which a SIBR remote viewer finds the training."""
     port: int = 6009
-    """Port for a viewer; without effect until there is one."""
+    """Port for a SIBR remote viewer; if the default one is taken there is none, without a word."""
     disable_viewer: bool = False
-    """Do not open a port for a viewer; there is none yet, so this is always so."""
+    """Do not open a port for SIBR."""
+    viewer: bool = False
+    """Show the training in a web browser."""
+    viewer_ip: str = "127.0.0.1"
+    """Address of --viewer; 0.0.0.0 lets the whole network in."""
+    viewer_port: int = 8080
+    """Port of --viewer; the next free one if it is taken."""

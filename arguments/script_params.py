@@ -113,6 +113,8 @@ class SegmentParams:
     """Pixel X Y (column, row) on the object, in the view of --view."""
     box: Boxes = ()
     """Box X1 Y1 X2 Y2 in pixels around the object, in the view of --view."""
+    clicks: str = ""
+    """JSON file of points in views from anywhere, as view.py saves it, instead of --point."""
     negative: Against = ()
     """Pixel X Y on something that is not the object; with --text, a word for it."""
     text: UseAppendAction[tuple[str, ...]] = ()

@@ -11,10 +11,10 @@ from arguments.script_params import SegmentParams
 def check_segment_options(options: SegmentParams) -> None:
     """Refuse a run without a prompt or with prompts that do not go together, and a name that leaves the folder."""
     pointed, labelled = bool(options.point or options.box), options.label_src is not None
-    kinds = [pointed, bool(options.text), labelled, options.everything]
+    kinds = [pointed, bool(options.clicks), bool(options.text), labelled, options.everything]
     if sum(kinds) > 1:
         raise OptionError(
-            "several kinds of prompts; expected --point/--box, --text, --label_src or --everything: use one"
+            "several kinds of prompts; expected --point/--box, --clicks, --text, --label_src or --everything: use one"
         )
     if not any(kinds):
         raise OptionError(

@@ -70,15 +70,3 @@ def encode_prompts(encoder: TextEncoder, prompts: Sequence[str], templates: Sequ
 def nearest_words(features: Tensor, words: Tensor) -> Tensor:
     """Index [h, w] of the unit row [K, C] that has the largest cosine with each pixel of a map [C, h, w]."""
     return torch.einsum("kc,chw->khw", words.to(features), features).argmax(0)
-
-
-def relevance(similarity: Tensor, positives: int, temperature: float) -> Tensor:
-    """[..., positives] from cosines [..., positives + negatives]: how much rather each positive than any negative.
-
-    The least pairwise softmax over the negatives (as in LERF, Kerr et al. 2023); one half = undecided. Without
-    negatives the cosines themselves.
-    """
-    positive, negative = similarity[..., :positives], similarity[..., positives:]
-    if negative.shape[-1] == 0:
-        return positive
-    return torch.sigmoid((positive - negative.amax(-1, keepdim=True)) / temperature)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from gaussian_renderer.foreign_paths import entries_of
 from scene.cameras import Camera, camera_record
 from utils.errors import UserError
-from utils.files import read_json
+from utils.files import read_json, write_json
 
 MAX_SIDE_PX = 16384
 ORTHONORMAL = 1e-3  # how far a rotation may be from one, from rounding
@@ -40,6 +40,18 @@ def read_cameras(path: str | Path) -> list[Camera]:
     return cameras
 
 
+def write_cameras(path: str | Path, cameras: Sequence[Camera]) -> None:
+    """Write what `read_cameras` reads back: every camera at its own size, with its principal point and time."""
+    write_json(path, [camera_entry(camera) for camera in cameras])
+
+
+def camera_entry(camera: Camera) -> dict[str, object]:
+    """One entry of such a file."""
+    numbers = {name: getattr(camera, name) for name in ("width", "height", "fx", "fy", "cx", "cy", "time")}
+    rotation = camera.world_to_camera[:3, :3].T.tolist()
+    return {"img_name": camera.image_name, "position": camera.center.tolist(), "rotation": rotation, **numbers}
+
+
 def path_record(camera: Camera, index: int) -> dict[str, object]:
     """An entry of `cameras.json` that keeps the principal point and the time."""
     source = camera.info or camera
@@ -53,13 +65,14 @@ def _cameras(path: Path, entries: Iterator) -> Iterator[Camera]:
             entry = next(entries, _END)
             if entry is _END:
                 return
-            yield _camera(entry, index)
+            yield camera_of(entry, index)
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             reason = f"no {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:80]
             raise UserError(f"{path}: camera {index}: {reason}; expected {LAYOUT}; mend the file") from None
 
 
-def _camera(entry: dict, index: int) -> Camera:
+def camera_of(entry: dict, index: int) -> Camera:
+    """The camera of one entry; KeyError, TypeError, ValueError or OverflowError where it is none."""
     width, height = int(entry["width"]), int(entry["height"])
     fx, fy = float(entry["fx"]), float(entry["fy"])
     cx, cy = float(entry.get("cx", width / 2)), float(entry.get("cy", height / 2))

@@ -43,10 +43,18 @@ def scene_basis(
         basis = Pca.load(path)
         if basis.mean.shape[0] == width:
             return basis
-    samples = sample_features(cameras, model, settings)
-    basis = fit_pca(unit_rows(samples if decoder is None else decoder(samples.to(model.device)).cpu()))
+    basis = fitted_basis(cameras, model, settings, decoder)
     basis.save(path)
     return basis
+
+
+def fitted_basis(
+    cameras: Sequence[Camera], model: GaussianModel, settings: RenderSettings, decoder: LinearDecoder | None = None
+) -> Pca:
+    """A basis of what the cameras see of a model, in the teacher's space [C]."""
+    samples = sample_features(cameras, model, settings)
+    with torch.no_grad():
+        return fit_pca(unit_rows(samples if decoder is None else decoder(samples.to(model.device)).cpu()))
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from gaussian_renderer.mask_lifting import ViewPrompt, lift_masks
 from gaussian_renderer.time_paths import distinct_times
 from scene.cameras import Camera
 from scene.gaussian_model import GaussianModel
-from scene.prompts import Box, Prompt, Surface, box_prompt, box_regions, check_point, click_prompt
+from scene.prompts import Box, Prompt, Surface, box_prompt, box_regions, check_point, click_prompt, joined_prompt
 from scene.selection import Cloud
 from utils.errors import UserError
 
@@ -64,13 +64,25 @@ def pointed_prompt(
     """
     surface = surface_of(camera, model, features, settings)
     check_prompt(asked, boxes, surface.size)
-    clicks = click_prompt(surface, asked.positive, asked.negative) if asked.positive else None
+    clicks = click_prompt(surface, asked.positive, asked.negative)
     if not boxes:
         return clicks
-    prompt = box_prompt(surface, boxes, clicks)
+    prompt = box_prompt(surface, boxes, clicks if asked.positive else None)
     inside, _ = box_regions(boxes, surface.size)
     votes = lift_masks(model, [(camera, inside[None])], settings)
     return replace(prompt, excluded=(votes.weights > MIN_VOTE_PX) & (votes.features[:, 0] < 0.5))
+
+
+def clicked_prompt(
+    clicks: Sequence[tuple[Camera, ViewPrompt]],  # points in any views
+    model: GaussianModel,
+    features: Tensor,  # [N, D] that are compared
+    settings: RenderSettings,
+) -> Prompt:
+    """Queries for points in several views, of which at least one point is positive."""
+    if not any(asked.positive for _, asked in clicks):
+        raise UserError("there is no positive point; expected at least one on the object; click on it")
+    return joined_prompt([pointed_prompt(camera, model, features, asked, (), settings) for camera, asked in clicks])
 
 
 def check_prompt(asked: ViewPrompt, boxes: Sequence[Box], size: tuple[int, int]) -> None:

@@ -64,9 +64,14 @@ def open_trained(model: ModelParams, iteration: int = -1, layers: Sequence[str] 
     number (0 = the oldest) or name; all without any.
     """
     iteration = resolve_iteration(model.model_path, iteration)
+    scene = Scene.open(replace(model, depths=""), choose_device(model.device))  # only training looks at depth maps
+    return trained_on(scene, model, iteration, layers)
+
+
+def trained_on(scene: Scene, model: ModelParams, iteration: int, layers: Sequence[str] = ()) -> TrainedScene:
+    """One saved iteration of a model, with the data set opened already."""
     folder = saved_iteration_folder(model.model_path, iteration)
     device = choose_device(model.device)
-    scene = Scene.open(replace(model, depths=""), device)  # only training looks at depth maps
     motion = load_motion(model.model_path, iteration, device)
     gaussians = GaussianModel.from_arrays(read_splats(folder / "point_cloud.ply"), device).with_motion(motion)
     for parameter in gaussians.params.values():

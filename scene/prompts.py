@@ -55,11 +55,21 @@ class Prompt:
 
 
 def click_prompt(surface: Surface, points: Sequence[Point], negative: Sequence[Point]) -> Prompt:
-    """Queries and seeds of positive and negative clicks (at least one positive)."""
-    queries = torch.stack([click_query(surface, point) for point in points])
-    against = [click_query(surface, point) for point in negative]
-    seeds = torch.cat([clicked_gaussians(surface, point) for point in points])
-    return Prompt(queries, torch.stack(against) if against else queries[:0], seeds)
+    """Queries and seeds of positive and negative clicks in one view."""
+    none = surface.features.new_zeros(0, len(surface.features))
+    queries, against = (
+        torch.stack([click_query(surface, point) for point in group]) if group else none for group in (points, negative)
+    )
+    seeds = [clicked_gaussians(surface, point) for point in points]
+    return Prompt(queries, against, torch.cat([surface.ids.new_zeros(0, dtype=torch.long), *seeds]))
+
+
+def joined_prompt(prompts: Sequence[Prompt]) -> Prompt:
+    """What several views ask for, as one; a Gaussian that any of them excludes cannot be meant."""
+    names = ("positive", "negative", "seeds")
+    joined = (torch.cat([getattr(prompt, name) for prompt in prompts]) for name in names)
+    excluded = [prompt.excluded for prompt in prompts if prompt.excluded is not None]
+    return Prompt(*joined, excluded=torch.stack(excluded).any(0) if excluded else None)
 
 
 def check_point(point: Point, size: tuple[int, int]) -> None:

@@ -18,8 +18,9 @@ MAY_IMPORT = {
     "gaussian_renderer": BASE | {"scene"},
     "capture": BASE | {"scene"},
     "training": BASE | {"scene", "encoders", "gaussian_renderer"},
+    "viewer": BASE | {"scene", "encoders", "gaussian_renderer"},
     "examples": BASE | {"scene", "encoders", "gaussian_renderer", "training"},
-    "benchmarks": BASE | {"scene", "encoders", "gaussian_renderer", "training", "examples"},
+    "benchmarks": BASE | {"scene", "encoders", "gaussian_renderer", "training", "viewer", "examples"},
 }
 ROOMS = {Path(room).name for room in MAY_IMPORT}
 COMMANDS = {"utils/make_depth_scale.py"}  # where users look for it; a script, whatever its room

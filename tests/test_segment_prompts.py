@@ -6,9 +6,10 @@ import torch
 
 import segment as script
 from encoders.oracle import word_vector
+from gaussian_renderer.click_file import write_clicks
 from gaussian_renderer.mask_lifting import ViewPrompt
 from scene.formats import read_splats
-from tests.blobs import blob_labels, blob_model, write_blob_run
+from tests.blobs import blob_labels, blob_model, ring_cameras, write_blob_run
 from utils.errors import UserError
 from utils.files import read_json, write_json
 from utils.image_io import read_image
@@ -77,6 +78,25 @@ def test_a_point_chooses_within_a_box_around_everything(run):
     point = (int(np.median(columns)), int(np.median(rows)))
     segment(run, "--box", 0, 0, 48, 40, "--point", *point, "--name", "both")
     assert (result(run, "both")[1]["mask"] == (BALLS == 1)).mean() > 0.97
+
+
+def test_clicks_from_anywhere_come_in_a_file(run):
+    """In a training view they do what --point does; in others too, and those of several views add up."""
+    cameras = ring_cameras(8)
+    pixels = {}
+    for number in (0, 2):
+        rows, columns = np.nonzero(true_view(run, "train__001") == number + 1)
+        pixels[number] = (int(np.median(columns)), int(np.median(rows)))
+    write_clicks(run / "clicks.json", [(cameras[1], ViewPrompt((pixels[0],), (pixels[2],)))])
+    segment(run, "--clicks", run / "clicks.json", "--name", "clicks")
+    points = [*pixels[0], "--negative", *pixels[2]]
+    segment(run, "--view_name", "train/001.png", "--point", *points, "--name", "points")
+    assert np.array_equal(result(run, "clicks")[1]["mask"], result(run, "points")[1]["mask"])
+    write_clicks(run / "clicks.json", [(cameras[1], ViewPrompt((pixels[number],))) for number in (0, 2)])
+    segment(run, "--clicks", run / "clicks.json", "--no_connected", "--name", "several")
+    assert (result(run, "several")[1]["mask"] == (BALLS != 1)).mean() > 0.97
+    with pytest.raises(ValueError, match="--clicks"):
+        segment(run, "--clicks", run / "clicks.json", "--text", "red")
 
 
 def test_a_word_selects_what_it_names(run):

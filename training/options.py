@@ -21,7 +21,6 @@ from utils.progress import warn
 LABEL_TEACHER = "label"  # of --foundation_model: class labels instead of features
 NO_EFFECT = {
     "pipeline": ("convert_SHs_python", "compute_cov3D_python"),
-    "train": ("ip", "port"),
     "optimization": ("position_lr_delay_mult",),
     "motion": ("load2gpu_on_the_fly",),
 }

@@ -44,6 +44,7 @@ RESULT_NAMES = (
     "camera_path",
     "video",
     "segment",
+    "viewer",
 )
 RESULT_PATTERNS = (
     *("chkpnt*.pth", "decoder_chkpnt*.pth", "layer_save_*.pth", "events.out.tfevents*"),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from ndraster import RasterOutput
@@ -52,6 +53,13 @@ READ_LOSS_EVERY = 20  # iterations between two waits for the GPU
 MAX_LOG_INTERVAL = 100
 _NO_PHASE = object()  # equal to no phase of a motion
 COMPAT_SCALE = 5.0  # of the positions' learning rate in Deformable 3DGS, whatever the scene
+
+
+class Observer(Protocol):
+    """Somebody who looks at the model while it does not change, e.g. a viewer."""
+
+    def between_iterations(self, stop: StopRequest) -> None:
+        """Called after each iteration; training goes on when it returns, which it must once stopping is requested."""
 
 
 class Trainer:
@@ -103,6 +111,8 @@ class Trainer:
         self._log_every = max(1, min(MAX_LOG_INTERVAL, optimization.iterations // 50))
         self._saved_revision: int | None = None  # of the model's rows, where the motion adds some
         self.moments = MomentWatch(options.tracking, scene.extent)
+        self.figures: dict[str, object] = {}  # the last that were measured, by name
+        self.observer: Observer | None = None
         self._graphs: GraphedSteps | None = None
         if self._may_use_graphs():
             self._graphs = GraphedSteps(self._work, self._count_pairs, scene.train, scene.images, model.device)
@@ -127,6 +137,8 @@ class Trainer:
                 if self.model.motion.seeks_newcomers(self.iteration):
                     welcome_newcomers(self)
                 self._checkpoint()
+                if self.observer is not None:
+                    self.observer.between_iterations(stop)
                 if stop.requested and self.iteration < total:
                     self._interrupted()
         self.purge.say_total()
@@ -307,6 +319,7 @@ class Trainer:
             fields = self._training_figures(step)
             log.write(iteration, "train", **fields, seconds=round(self.seconds, 3))
             fields |= memory_in_use(self.model.device)
+            self.figures = fields
         bar.update(iteration, **fields)
         is_tested = iteration in self.options.train.test_iterations
         is_due = self.model.motion.is_due(iteration)

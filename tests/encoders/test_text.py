@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from encoders.record import TeacherRecord
-from encoders.text import SIMPLE_TEMPLATES, encode_prompts, open_text_encoder, relevance
+from encoders.text import SIMPLE_TEMPLATES, encode_prompts, open_text_encoder
 
 
 def test_prompts_are_means_over_templates_of_unit_length():
@@ -26,14 +26,6 @@ def test_empty_prompts_are_one_line(prompts):
 def test_teachers_without_words_say_so():
     with pytest.raises(ValueError, match="'classical' knows no words.*click instead"):
         open_text_encoder(TeacherRecord("classical", 32))
-
-
-def test_relevance_is_the_least_pairwise_softmax():
-    similarity = torch.tensor([[0.3, 0.1, 0.2, 0.25]])
-    found = relevance(similarity, 2, 0.1)
-    pairs = torch.stack([torch.softmax(torch.tensor([p, n]) / 0.1, 0)[0] for p in (0.3, 0.1) for n in (0.2, 0.25)])
-    torch.testing.assert_close(found[0], pairs.reshape(2, 2).amin(1))
-    assert torch.equal(relevance(similarity, 4, 0.1), similarity)
 
 
 def test_records_survive_their_file(tmp_path):

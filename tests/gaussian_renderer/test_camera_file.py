@@ -1,11 +1,12 @@
 """Cameras from a file: those that training wrote come back, others are refused in one line."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
-from gaussian_renderer.camera_file import read_cameras
+from gaussian_renderer.camera_file import read_cameras, write_cameras
 from scene.cameras import camera_record
 from tests.blobs import ring_cameras
 from utils.errors import UserError
@@ -30,6 +31,15 @@ def test_middle_and_time_can_be_given(tmp_path):
     path.write_text(json.dumps([entry(cx=3, cy=4.5, time=0.25, img_name=None)]))
     (camera,) = read_cameras(path)
     assert (camera.cx, camera.cy, camera.time, camera.image_name) == (3.0, 4.5, 0.25, "camera_00000")
+
+
+def test_what_is_written_comes_back_whole(tmp_path):
+    cameras = [replace(camera, cx=20.5, cy=11.0, time=0.75) for camera in ring_cameras(3)]
+    write_cameras(tmp_path / "path.json", cameras)
+    for camera, found in zip(cameras, read_cameras(tmp_path / "path.json"), strict=True):
+        torch.testing.assert_close(found.world_to_camera, camera.world_to_camera, atol=1e-6, rtol=0)
+        for name in ("image_name", "width", "height", "fx", "fy", "cx", "cy", "time"):
+            assert getattr(found, name) == getattr(camera, name), name
 
 
 @pytest.mark.parametrize(

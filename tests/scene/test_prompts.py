@@ -5,7 +5,15 @@ from dataclasses import replace
 import pytest
 import torch
 
-from scene.prompts import Surface, box_prompt, box_regions, click_prompt, click_query, clicked_gaussians
+from scene.prompts import (
+    Surface,
+    box_prompt,
+    box_regions,
+    click_prompt,
+    click_query,
+    clicked_gaussians,
+    joined_prompt,
+)
 from utils.errors import UserError
 
 
@@ -18,6 +26,16 @@ def two_surfaces():
     ids = torch.full((9, 12), 7, dtype=torch.int32)
     ids[:, 6:] = 9
     return Surface(features, torch.ones(1, 9, 12), depth, ids)
+
+
+def test_prompts_of_several_views_add_up():
+    first = click_prompt(two_surfaces(), [(2, 4)], [])
+    second = replace(click_prompt(two_surfaces(), [], [(9, 4)]), excluded=torch.tensor([True, False]))
+    assert second.positive.shape == (0, 3) and len(second.seeds) == 0
+    both = joined_prompt([first, second])
+    assert both.positive.tolist() == [[1.0, 0, 0]] and both.negative.tolist() == [[0, 1.0, 0]]
+    assert both.seeds.tolist() == [7] and both.excluded.tolist() == [True, False]
+    assert joined_prompt([first]).excluded is None
 
 
 def test_a_query_beside_an_edge_does_not_mix_what_is_behind():

@@ -38,9 +38,14 @@ def test_defaults_pass_in_silence(capsys):
 
 
 def test_flags_without_effect_are_said(capsys):
-    check_options(make(pipeline=PipelineParams(convert_SHs_python=True), train=TrainParams(port=1)))
+    check_options(
+        make(
+            pipeline=PipelineParams(convert_SHs_python=True),
+            optimization=OptimizationParams(position_lr_delay_mult=1.0),
+        )
+    )
     err = capsys.readouterr().err
-    assert "--convert_SHs_python has no effect" in err and "--port has no effect" in err
+    assert "--convert_SHs_python has no effect" in err and "--position_lr_delay_mult has no effect" in err
     assert len(err.splitlines()) == 2
 
 

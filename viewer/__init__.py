@@ -1,0 +1,1 @@
+"""Looking at models in a web browser, finished ones and those in training."""
