@@ -131,3 +131,16 @@ def test_a_plain_checkpoint_replaces_only_rolling_ones(make, tmp_path):
         trainer.iteration = iteration
         trainer.save_checkpoint(is_rolling=is_rolling)
     assert sorted(path.name for path in tmp_path.glob("chkpnt*.pth")) == ["chkpnt2.pth", "chkpnt4.pth"]
+
+
+def test_an_observer_looks_after_each_iteration(make):
+    trainer, seen = make(), []
+
+    class Observer:
+        def between_iterations(self, stop):
+            seen.append((trainer.iteration, dict(trainer.figures), stop.requested))
+
+    trainer.observer = Observer()
+    trainer.run()
+    assert [iteration for iteration, _, _ in seen] == list(range(1, trainer.total + 1))
+    assert {"loss", "psnr", "count"} <= set(seen[-1][1]) and not seen[-1][2]
