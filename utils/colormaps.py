@@ -21,8 +21,11 @@ TURBO = (
 def turbo(x: Tensor) -> Tensor:
     """Values [H, W] in 0..1 (clamped, NaN as 0) to Turbo colours [3, H, W] in 0..1: blue, green, yellow, red."""
     x = torch.nan_to_num(x.detach().float()).clamp(0, 1)
-    powers = torch.stack([x**power for power in range(6)])
-    return torch.einsum("cp,phw->chw", torch.tensor(TURBO, device=x.device), powers).clamp(0, 1)
+    coefficients = torch.tensor(TURBO, device=x.device)[:, :, None, None].unbind(1)
+    colors = coefficients[-1] * x
+    for coefficient in coefficients[-2:0:-1]:  # Horner's rule
+        colors = (colors + coefficient) * x
+    return (colors + coefficients[0]).clamp(0, 1)
 
 
 def depth_to_image(depth: Tensor, alpha: Tensor | None = None, limits: tuple[float, float] | None = None) -> Tensor:

@@ -153,3 +153,16 @@ def test_regularisers_enter_the_loss_with_their_weights(make):
         trainer.order.remaining = [0]
     plain.iteration = asked.iteration = 1
     assert float(asked._iterate().loss) == pytest.approx(float(plain._iterate().loss) + 0.5 * opacity, rel=1e-4)
+
+
+def test_an_observer_looks_after_each_iteration(make):
+    trainer, seen = make(), []
+
+    class Observer:
+        def between_iterations(self, stop):
+            seen.append((trainer.iteration, dict(trainer.figures), stop.requested))
+
+    trainer.observer = Observer()
+    trainer.run()
+    assert [iteration for iteration, _, _ in seen] == list(range(1, trainer.total + 1))
+    assert {"loss", "psnr", "count"} <= set(seen[-1][1]) and not seen[-1][2]

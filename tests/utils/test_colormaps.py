@@ -1,6 +1,6 @@
 import torch
 
-from utils.colormaps import depth_to_image, palette, turbo
+from utils.colormaps import TURBO, depth_to_image, palette, turbo
 
 
 def test_turbo_runs_from_blue_to_red_within_bounds():
@@ -8,6 +8,12 @@ def test_turbo_runs_from_blue_to_red_within_bounds():
     assert colors.shape == (3, 1, 6) and colors.min() >= 0 and colors.max() <= 1
     assert [int(colors[:, 0, i].argmax()) for i in (1, 2, 3)] == [2, 1, 0]
     assert torch.equal(colors[:, 0, 5], turbo(torch.zeros(1, 1))[:, 0, 0])
+
+
+def test_turbo_is_the_published_polynomial():
+    x = torch.rand(3, 5, dtype=torch.float64)
+    exact = torch.stack([sum(c * x**power for power, c in enumerate(row)) for row in TURBO]).clamp(0, 1)
+    torch.testing.assert_close(turbo(x).double(), exact, atol=2e-5, rtol=0)
 
 
 def test_depth_picture_near_is_red_far_is_blue_empty_is_black():
