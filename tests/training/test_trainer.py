@@ -134,7 +134,7 @@ def test_a_plain_checkpoint_replaces_only_rolling_ones(make, tmp_path):
 
 
 def test_an_observer_looks_after_each_iteration(make):
-    trainer, seen = make(), []
+    trainer, seen = make(3), []
 
     class Observer:
         def between_iterations(self, stop):
