@@ -55,7 +55,9 @@ RECIPES = {
     "depth_robust": ["-d", "depths", "--depth_loss", "robust"],
     "depth_wrong": ["-d", "depths_wrong"],
     "depth_wrong_robust": ["-d", "depths_wrong", "--depth_loss", "robust"],
-    "depth_clean": ["-d", "depths", "--clean"],
+    "mcmc_depth": ["--densification", "mcmc", "-d", "depths"],
+    "mcmc_depth_wrong": ["--densification", "mcmc", "-d", "depths_wrong"],
+    "mcmc_depth_wrong_robust": ["--densification", "mcmc", "-d", "depths_wrong", "--depth_loss", "robust"],
 }
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 MIN_ALPHA = 0.05
+QUANTILE_SAMPLES = 1 << 16
 GOLDEN_RATIO = 0.6180339887498949
 
 # Polynomial fit of the Turbo colour map by A. Mikhailov and R. Du, Google (Apache-2.0): rows R, G, B; powers 0 to 5.
@@ -49,8 +50,9 @@ def depth_to_image(depth: Tensor, alpha: Tensor | None = None, limits: tuple[flo
 
 
 def depth_limits(depths: Tensor) -> tuple[float, float]:
-    """1 % and 99 % quantile of a non-empty tensor of depths."""
-    ordered = depths.detach().flatten().sort().values
+    """1 % and 99 % quantile of a non-empty tensor of depths, of large ones by evenly spread samples."""
+    values = depths.detach().flatten()
+    ordered = values[:: max(1, values.numel() // QUANTILE_SAMPLES)].sort().values
     last = ordered.numel() - 1
     return float(ordered[int(last * 0.01)]), float(ordered[last - int(last * 0.01)])
 

@@ -156,7 +156,7 @@ def test_regularisers_enter_the_loss_with_their_weights(make):
 
 
 def test_an_observer_looks_after_each_iteration(make):
-    trainer, seen = make(), []
+    trainer, seen = make(3), []
 
     class Observer:
         def between_iterations(self, stop):

@@ -1,6 +1,6 @@
 import torch
 
-from utils.colormaps import TURBO, depth_to_image, palette, turbo
+from utils.colormaps import TURBO, depth_limits, depth_to_image, palette, turbo
 
 
 def test_turbo_runs_from_blue_to_red_within_bounds():
@@ -29,6 +29,12 @@ def test_depth_picture_does_not_depend_on_alpha_or_scale():
     depth, alpha = torch.rand(1, 8, 8) + 1, torch.rand(1, 8, 8) * 0.5 + 0.5
     torch.testing.assert_close(depth_to_image(depth * alpha, alpha), depth_to_image(depth), atol=1e-4, rtol=0)
     torch.testing.assert_close(depth_to_image(depth * 7), depth_to_image(depth), atol=1e-4, rtol=0)
+
+
+def test_limits_of_large_maps_are_those_of_all_their_values():
+    near, far = depth_limits(torch.rand(1000, 1000, generator=torch.Generator().manual_seed(0)) + 1)
+    assert abs(near - 1.01) < 0.002 and abs(far - 1.99) < 0.002
+    assert depth_limits(torch.tensor([3.0])) == (3.0, 3.0)
 
 
 def test_depth_picture_of_nothing_is_black():
