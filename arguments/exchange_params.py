@@ -21,7 +21,7 @@ class ExchangeParams:
     invert: bool = False
     """With --selection: take the other Gaussians instead."""
     layers: tuple[str, ...] = ()
-    """Numbers (0 = the oldest) of the layers that are taken from a model of several; left out = all."""
+    """Numbers (0 = the oldest) or names of the layers that are taken from a model; left out = all."""
     time: float = 0.0
     """Moment in 0..1 at which a moving model is taken where the output cannot move."""
     max_sh_degree: int | None = None
