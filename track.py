@@ -32,6 +32,7 @@ from gaussian_renderer.tails import Tails
 from gaussian_renderer.time_paths import distinct_times
 from gaussian_renderer.trained import TrainedScene, open_trained, render_settings
 from gaussian_renderer.true_points import TruePoints, read_true_points
+from gaussian_renderer.usd_points import write_usd_points
 from gaussian_renderer.view_paths import ViewPath, all_paths, find_view, path_of
 from scene.cameras import Camera
 from utils.colormaps import palette
@@ -130,6 +131,8 @@ def write_tracks(
     seen = watch.observe(points, paths, lambda path: films(job, path, times, points) if path.name in names else [])
     tracks = as_tracks(carriers, times, points, paths, seen)
     tracks.save(job.folder)
+    colors = palette(points.shape[1]).numpy()
+    write_usd_points(job.folder / "tracks.usda", tracks.points, colors, job.options.fps, job.options.metres_per_unit)
     still = int(carriers.static.sum())
     say(f"{points.shape[1]} points ({still} on the background) over {len(times)} moments; written: {job.folder}")
     return tracks

@@ -37,7 +37,7 @@ from arguments import (
 from encoders import LEGACY_FOLDERS, FeatureMaps, open_features
 from encoders.label_maps import open_label_maps
 from scene import GaussianModel, Scene, SceneInfo
-from scene.checkpoint import checkpoint_path, latest_checkpoint, load_checkpoint
+from scene.checkpoint import checkpoint_path
 from scene.datasets import read_scene
 from scene.initialization import InitOptions, from_ply, initial_model
 from scene.motion import Motion, make_motion
@@ -47,12 +47,14 @@ from scene.scene import SIZE_OF_TEACHER, read_options
 from training import mcmc, state
 from training.distillation import Distiller, DistillPlan, image_sizes
 from training.features import FeatureDistiller
+from training.finished_moments import newest_state, read_state
 from training.frozen_trainer import FrozenTrainer
 from training.labels import LabelDistiller
 from training.lifting import lift_if_missed
 from training.options import LABEL_TEACHER, RunOptions, check_options, check_source
 from training.output_folder import say_next_commands, set_aside_earlier_run, write_run_description
 from training.over_layers import over_layers, warn_without_alpha
+from training.resting import let_rest
 from training.trainer import Trainer
 from utils.devices import choose_device
 from utils.image_io import training_size
@@ -82,7 +84,7 @@ def main(args: Sequence[str] | None = None) -> None:
     set_seed(options.model.seed)
     torch.autograd.set_detect_anomaly(options.train.detect_anomaly)
     checkpoint = find_checkpoint(options)
-    saved = load_checkpoint(checkpoint) if checkpoint is not None else None
+    saved = read_state(options, checkpoint) if checkpoint is not None else None
     trainer = build_trainer(options, info, saved)
     if saved is not None:
         continue_from(trainer, checkpoint, saved)
@@ -155,9 +157,9 @@ def with_labels_of_label3dgs(options: RunOptions) -> RunOptions:
 
 
 def find_checkpoint(options: RunOptions) -> Path | None:
-    """The checkpoint to continue from, if any."""
+    """The checkpoint, or the folder of a rig's finished moments, to continue from, if any."""
     if options.train.resume:
-        newest = latest_checkpoint(options.model.model_path)
+        newest = newest_state(options)
         if newest is None:
             warn(f"{options.model.model_path} holds no checkpoint yet; starting from the beginning")
         return newest
@@ -282,6 +284,8 @@ def continue_from(trainer: Trainer, checkpoint: Path, saved: dict) -> None:
     state.restore(trainer, saved)
     say(f"continuing after iteration {trainer.iteration} of {checkpoint}")
     lift_if_missed(trainer)
+    if checkpoint.is_dir() and trainer.model.motion.seeks_rest(trainer.iteration):
+        let_rest(trainer)
     is_own = checkpoint == checkpoint_path(trainer.model_path, trainer.iteration)
     if is_own and trainer.iteration not in trainer.options.train.checkpoint_iterations:
         trainer.rolling_checkpoint = checkpoint

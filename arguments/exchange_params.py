@@ -21,7 +21,7 @@ class ExchangeParams:
     invert: bool = False
     """With --selection: take the other Gaussians instead."""
     layers: tuple[str, ...] = ()
-    """Numbers (0 = the oldest) of the layers that are taken from a model of several; left out = all."""
+    """Numbers (0 = the oldest) or names of the layers that are taken from a model; left out = all."""
     time: float = 0.0
     """Moment in 0..1 at which a moving model is taken where the output cannot move."""
     max_sh_degree: int | None = None
@@ -34,7 +34,7 @@ class ExchangeParams:
     """Output folder of another program: also write chkpnt<N>.pth, which its training can go on from."""
     classes: str = ""
     """File with the names of the classes of a label model, JSON list or one per line, in their channels' order."""
-    camera_format: Literal["auto", "colmap", "transforms", "cameras", "nerfstudio"] = "auto"
-    """Cameras: what is written; auto = by the name: transforms.json, *.nerfstudio.json, other .json, or a folder."""
+    camera_format: Literal["auto", "colmap", "transforms", "cameras", "nerfstudio", "gltf"] = "auto"
+    """Cameras: what is written; auto = by the name: transforms.json, *.nerfstudio.json, .json, .gltf, or a folder."""
     dataparser: str = ""
     """Cameras from or to nerfstudio: dataparser_transforms.json of its training, whose world is not the data set's."""

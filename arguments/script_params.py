@@ -35,7 +35,7 @@ class RenderParams:
     camera_path: str = ""
     """With --path file: JSON file of cameras, as cameras.json, nerfstudio's camera path or transforms.json."""
     save_path: str = ""
-    """Also write the cameras of new paths: to *.nerfstudio.json, transforms*.json, or like cameras.json to *.json."""
+    """Also write the cameras of new paths: *.nerfstudio.json, transforms*.json, *.gltf, or *.json like cameras.json."""
     num_views: int | None = None
     """Number of views on each new path; left out = 200, with --mode its own number (60 to 1000)."""
     time: float | None = None

@@ -52,7 +52,7 @@ class TrackParams:
     skip_video: bool = False
     """Do not write videos."""
     fps: int = 30
-    """Frames per second of the videos."""
+    """Frames per second of the videos and of tracks.usda."""
     quiet: bool = False
     """Print nothing but warnings and errors."""
 

@@ -20,6 +20,7 @@ from gaussian_renderer.foreign_paths import (
     nerfstudio_path,
     transforms_document,
 )
+from gaussian_renderer.gltf_path import gltf_path, lost_in_gltf
 from scene.cameras import Camera
 from scene.datasets import read_scene
 from scene.scene import read_options
@@ -28,7 +29,7 @@ from utils.errors import UserError
 from utils.files import read_json, write_json
 from utils.progress import say, warn
 
-NERFSTUDIO_ENDING = ".nerfstudio.json"
+NERFSTUDIO_ENDING, GLTF_ENDING = ".nerfstudio.json", ".gltf"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class Views:
 
 
 def format_of(path: Path, wanted: str = "auto") -> str:
-    """colmap, transforms, cameras or nerfstudio: what was asked for, or by the name of the output."""
+    """colmap, transforms, cameras, nerfstudio or gltf: what was asked for, or by the name of the output."""
     name = path.name.lower()
     if wanted != "auto":
         found = wanted
@@ -50,9 +51,10 @@ def format_of(path: Path, wanted: str = "auto") -> str:
         plain = "transforms" if name.startswith("transforms") else "cameras"
         found = "nerfstudio" if name.endswith(NERFSTUDIO_ENDING) else plain
     else:
-        found = "colmap"
-    if (found == "colmap") == name.endswith(".json"):
-        kind = "a folder" if found == "colmap" else "a .json file"
+        found = "gltf" if name.endswith(GLTF_ENDING) else "colmap"
+    ending = {"colmap": "", "gltf": GLTF_ENDING}.get(found, ".json")
+    if next((known for known in (".json", GLTF_ENDING) if name.endswith(known)), "") != ending:
+        kind = f"a {ending} file" if ending else "a folder"
         raise UserError(f"{path}: cameras as {found} are {kind}; expected such a name; change -o or --camera_format")
     return found
 
@@ -102,6 +104,9 @@ def write_cameras(path: Path, cameras: Sequence[Camera], layout: str, points: Po
     elif layout == "nerfstudio":
         _warn_lost(path, [*lost_in_nerfstudio(cameras), *(["the distortion of lenses"] if lens else [])])
         write_json(path, nerfstudio_path(cameras))
+    elif layout == "gltf":
+        _warn_lost(path, [*lost_in_gltf(cameras), *(["the distortion of lenses"] if lens else [])])
+        write_json(path, gltf_path(cameras))
     else:
         _warn_lost(path, ["the distortion of lenses"] if lens else [])
         write_json(path, [path_record(camera, index) for index, camera in enumerate(cameras)])

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from arguments import RenderParams
-from gaussian_renderer.camera_exchange import format_of, write_cameras
+from gaussian_renderer.camera_exchange import GLTF_ENDING, format_of, write_cameras
 from gaussian_renderer.camera_file import read_cameras
 from gaussian_renderer.spiral import spiral
 from gaussian_renderer.time_paths import at_time, is_moving, over_time
@@ -32,8 +32,8 @@ def novel_paths(options: RenderParams, cameras: Sequence[Camera]) -> list[NamedP
     """
     if (options.path == "file") != bool(options.camera_path):
         raise UserError("--path file and --camera_path FILE belong together; give both or neither")
-    if options.save_path and not options.save_path.endswith(".json"):
-        raise UserError(f"--save_path is {options.save_path!r}; expected the name of a .json file; change it")
+    if options.save_path and not options.save_path.endswith((".json", GLTF_ENDING)):
+        raise UserError(f"--save_path is {options.save_path!r}; expected the name of a .json or .gltf file; change it")
     paths = _novel_views(options, cameras) if options.novel_view or options.video else []
     if options.novel_video:
         paths.append(("novel_video", lerp_path(cameras, _count(options))))

@@ -47,7 +47,7 @@ def nerfstudio_path(cameras: Sequence[Camera]) -> dict[str, object]:
     path, keyframes = [], []
     moves = len({float(camera.time) for camera in cameras}) > 1
     for camera in cameras:
-        matrix = _opengl_pose(camera).ravel().tolist()
+        matrix = opengl_pose(camera).ravel().tolist()
         fov = math.degrees(2 * math.atan(camera.height / (2 * camera.fy)))
         shape = {"fov": fov, "aspect": camera.width / camera.height}
         timed = {"render_time": float(camera.time)} if moves else {}
@@ -91,7 +91,7 @@ def transforms_document(cameras: Sequence[Camera], folder: Path) -> dict[str, ob
         path = camera.image_name if info is None else os.path.relpath(info.image_path, folder).replace("\\", "/")
         lens = {"fl_x": known.fx, "fl_y": known.fy, "cx": known.cx, "cy": known.cy, "w": known.width, "h": known.height}
         timed = {"time": float(camera.time)} if moves else {}
-        pose = {"transform_matrix": _opengl_pose(camera).tolist()}
+        pose = {"transform_matrix": opengl_pose(camera).tolist()}
         frames.append({"file_path": path, **lens, **_distortion(camera), **timed, **pose})
     fisheye = any(camera.info is not None and camera.info.fisheye for camera in cameras)
     return {"camera_model": "OPENCV_FISHEYE" if fisheye else "OPENCV", "frames": frames}
@@ -135,7 +135,7 @@ def _times(camera: Camera, moves: bool) -> dict[str, object]:
     return {"override_time_enabled": True, "override_time_val": float(camera.time)} if moves else {}
 
 
-def _opengl_pose(camera: Camera) -> np.ndarray:
+def opengl_pose(camera: Camera) -> np.ndarray:
     """[4, 4] camera-to-world in OpenGL axes, in double precision where the data set has it."""
     known = camera.info.world_to_camera if camera.info is not None else camera.world_to_camera
     return np.linalg.inv(np.asarray(known, np.float64)) @ OPENGL

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from arguments import ExchangeParams
 from arguments.convert_params import ConvertParams
 from gaussian_renderer.splat_folder import LAYOUTS, checkpoint_of, fitted, write_checkpoint, write_model_folder
-from gaussian_renderer.splat_layers import rows_of_layers
 from gaussian_renderer.splat_source import Source, chosen_rows, open_source, read_class_names
 from scene.formats import find_format, known_formats, write_splats
 from scene.formats.ply import FEATURE_PREFIX, LABEL_PREFIX, write_ply
@@ -91,12 +92,21 @@ def _chosen(source: Source, wishes: ExchangeParams) -> Source:
     """The Gaussians of --layers and --selection."""
     keep = torch.ones(len(source.model), dtype=torch.bool).numpy()
     if wishes.layers:
-        keep &= rows_of_layers(source.layers, wishes.layers, source.path)
+        keep &= _of_layers(source, wishes.layers)
     if wishes.selection:
         keep &= chosen_rows(Path(wishes.selection), len(keep), wishes.labels, wishes.invert)
     if not keep.any():
         raise UserError(f"{source.path}: none of its {len(keep)} Gaussians is chosen; choose others")
     return source.rows(keep)
+
+
+def _of_layers(source: Source, wanted: Sequence[str]) -> np.ndarray:
+    """[N] bool: which Gaussians belong to layers of these numbers or names."""
+    if source.layers is None:
+        raise UserError(
+            f"--layers: {source.path} has no layers; expected a column layer or a layers.json; leave it out"
+        )
+    return np.isin(np.arange(len(source.model)), source.layers.rows_of(wanted))
 
 
 def _merged(first: Source, others: list[Source], wishes: ExchangeParams) -> Source:
@@ -153,6 +163,7 @@ def _write_file(path: Path, source: Source, wishes: ExchangeParams, data: str) -
         known = LAYOUTS.get(wishes.layout)
         degree = known.sh_degree if known else None
         arrays = arrays if degree is None else with_sh_degree(arrays, degree)
-        write_ply(path, arrays, (known.features if known else None) or prefix)
+        numbers = source.layers.numbers if known and known.layers and source.layers else None
+        write_ply(path, arrays, (known.features if known else None) or prefix, numbers)
     else:
         write_splats(path, arrays)

@@ -31,6 +31,7 @@ from scene.checkpoint import checkpoint_path
 from scene.datasets import read_scene
 from scene.formats.ply import FEATURE_PREFIX, LABEL_PREFIX, write_ply, write_points
 from scene.gaussian_model import FEATURE_NAME, PARAMETER_NAMES
+from scene.layer_files import SPLAT_NAME, TABLE_NAME, LayerTable, write_table
 from scene.legacy_checkpoint import LegacyState, save_legacy_checkpoint
 from scene.merging import sh_degree_of, with_sh_degree
 from scene.motion.deformation_field import DeformationField
@@ -58,6 +59,7 @@ class Layout:
     sh_degree: int | None = None
     """The only SH degree that it reads; None = any."""
     layers: bool = False
+    """Whether it has a column `layer`, and earlier layers in checkpoints."""
     decoder: bool = False
 
 
@@ -102,21 +104,22 @@ def write_model_folder(folder: Path, source: Source, layout: str, data: str) -> 
         layout: `ours` or one of `LAYOUTS`.
         data: folder of the data set; empty = the one that the source names, if any.
     """
-    known = LAYOUTS.get(layout, Layout(FEATURE_PREFIX))
+    known, source = LAYOUTS.get(layout, Layout(FEATURE_PREFIX)), _layer_by_layer(source)
     saved = saved_iteration_folder(folder, source.iteration)
     arrays = source.model.to_arrays()
     arrays = arrays if known.sh_degree is None else with_sh_degree(arrays, known.sh_degree)
     is_ours = layout == "ours"
     arrays = arrays if is_ours else replace(arrays, motion_code=None)
     prefix = LABEL_PREFIX if source.classes and is_ours else known.features or FEATURE_PREFIX
-    write_ply(saved / "point_cloud.ply", arrays, prefix)
+    has_layers = source.layers is not None
+    write_ply(saved / SPLAT_NAME, arrays, prefix, source.layers.numbers if has_layers and known.layers else None)
     _write_motion(motion_folder(folder, source.iteration), source, needed=known.moves)
     if source.decoder is not None:
         source.decoder.save(decoder_path(folder, source.iteration))
     if source.classes:
         write_json(classes_path(folder), list(source.classes))
-    if source.layers is not None:
-        _write_layers(saved / "layers.json", source.layers)
+    if has_layers:
+        write_table(saved / TABLE_NAME, source.layers)
     model = _write_options(folder, source, layout, data, sh_degree_of(arrays))
     _write_cameras(folder, source, model)
     _copy_json(source, folder, TEACHER_NAME)
@@ -169,10 +172,12 @@ def _write_motion(folder: Path, source: Source, needed: bool) -> None:
     save_motion(folder, source.model.motion)
 
 
-def _write_layers(path: Path, numbers: np.ndarray) -> None:
-    counts = np.bincount(numbers.astype(np.int64))
-    layers = [{"name": f"layer{number}", "count": int(count)} for number, count in enumerate(counts)]
-    write_json(path, {"version": 1, "layers": layers})
+def _layer_by_layer(source: Source) -> Source:
+    """The Gaussians with the oldest layer first, as `layers.json` counts them."""
+    if source.layers is None or (np.diff(source.layers.numbers) >= 0).all():
+        return source
+    order = np.argsort(source.layers.numbers, kind="stable")
+    return replace(source, model=source.model.subset(torch.from_numpy(order)), layers=source.layers.part(order))
 
 
 def _write_options(folder: Path, source: Source, layout: str, data: str, sh_degree: int) -> ModelParams:
@@ -241,12 +246,12 @@ def _copy_json(source: Source, folder: Path, name: str) -> None:
         write_json(folder / name, read_json(source.folder / name))
 
 
-def _split_layers(params: Mapping[str, Tensor], numbers: np.ndarray | None) -> tuple[dict, list[dict[str, Tensor]]]:
+def _split_layers(params: Mapping[str, Tensor], table: LayerTable | None) -> tuple[dict, list[dict[str, Tensor]]]:
     """The newest layer, and the earlier ones, newest first."""
-    if numbers is None or len(numbers) == 0:
+    if table is None:
         return dict(params), []
-    order = sorted({int(number) for number in numbers}, reverse=True)
-    rows = [torch.from_numpy(np.flatnonzero(numbers == number)) for number in order]
+    table = table.part(slice(None))  # without layers that have no rows
+    rows = [torch.from_numpy(np.flatnonzero(table.numbers == number)) for number in reversed(range(len(table.names)))]
     layers = [{name: value[index] for name, value in params.items()} for index in rows]
     return layers[0], layers[1:]
 

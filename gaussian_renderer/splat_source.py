@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,13 +12,14 @@ from torch import Tensor
 
 from gaussian_renderer.clip_exchange import clip_motion
 from gaussian_renderer.feature_decoder import LinearDecoder, decoder_path
-from gaussian_renderer.splat_layers import layer_numbers
 from gaussian_renderer.trained import read_classes, resolve_iteration, saved_iteration_folder
-from scene.checkpoint import latest_checkpoint, load_checkpoint
+from scene.checkpoint import as_checkpoint, latest_checkpoint, read_content
 from scene.formats import read_splats
 from scene.formats.d3dg import read_params_npz
 from scene.formats.ply import LABEL_PREFIX
 from scene.gaussian_model import FEATURE_NAME, PARAMETER_NAMES, GaussianModel
+from scene.layer_files import LayerTable, is_layer_content, layers_of_content, read_table, whole_arrays
+from scene.layers import FrozenLayer, FrozenLayers
 from scene.motion.files import load_motion, motion_beside
 from utils.errors import UserError
 from utils.files import read_json
@@ -26,7 +27,7 @@ from utils.npz import read_npz
 from utils.ply_header import read_header
 from utils.progress import warn
 
-KNOWN = "a splat file, chkpnt*.pth, params.npz or a model folder"
+KNOWN = "a splat file, chkpnt*.pth, layer_save_*.pth, params.npz or a model folder"
 FIRST_ITERATION = 1  # that Gaussians of a plain file are called
 MAX_CLASS_BYTES = 1 << 20
 
@@ -40,8 +41,8 @@ class Source:
     iteration: int = FIRST_ITERATION
     folder: Path | None = None
     """The model folder."""
-    layers: np.ndarray | None = None
-    """[N] number of the layer of each Gaussian, 0 = the oldest; None = there are no layers."""
+    layers: LayerTable | None = None
+    """Which Gaussians belong to which layer; None = there are no layers."""
     decoder: LinearDecoder | None = None
     classes: tuple[str, ...] = ()
     """Names of the channels, if these are logits of classes."""
@@ -55,7 +56,7 @@ class Source:
         if chosen.all():
             return self
         index = torch.from_numpy(np.flatnonzero(chosen))
-        layers = None if self.layers is None else self.layers[chosen]
+        layers = None if self.layers is None else self.layers.part(chosen)
         return replace(self, model=self.model.subset(index), layers=layers, moments={})
 
 
@@ -75,7 +76,7 @@ def open_source(path: Path, iteration: int = -1, classes: Sequence[str] = ()) ->
     if path.is_dir():
         source = _from_folder(path, iteration)
     elif path.suffix in (".pth", ".pt"):
-        source = _from_checkpoint(path)
+        source = _from_tensors(path)
     elif path.suffix == ".npz":
         source = _from_clip(path)
     else:
@@ -118,7 +119,7 @@ def _from_folder(folder: Path, iteration: int) -> Source:
         if checkpoint is None:
             absent = "point_cloud/iteration_*/point_cloud.ply and no chkpnt*.pth"
             raise UserError(f"{folder}: no {absent}; expected {KNOWN}; check the path")
-        return replace(_from_checkpoint(checkpoint), folder=folder)
+        return replace(_from_tensors(checkpoint), folder=folder)
     iteration = resolve_iteration(folder, iteration)
     source = _from_file(saved_iteration_folder(folder, iteration) / "point_cloud.ply")
     model = source.model.with_motion(load_motion(folder, iteration, "cpu"))
@@ -134,9 +135,9 @@ def _from_folder(folder: Path, iteration: int) -> Source:
 
 def _from_file(path: Path) -> Source:
     model = GaussianModel.from_arrays(read_splats(path))
-    numbers = layer_numbers(path, len(model)) if path.suffix.lower() == ".ply" else None
+    table = read_table(path, len(model))
     labels = tuple(f"class_{index}" for index in range(model.feature_dim)) if _holds_labels(path) else ()
-    return Source(path, model, layers=numbers, classes=labels)
+    return Source(path, model, layers=table, classes=labels)
 
 
 def _holds_labels(path: Path) -> bool:
@@ -147,18 +148,34 @@ def _holds_labels(path: Path) -> bool:
     return vertex is not None and f"{LABEL_PREFIX}0" in dict(vertex.properties)
 
 
-def _from_checkpoint(path: Path) -> Source:
-    content = load_checkpoint(path)
+def _from_tensors(path: Path) -> Source:
+    """A checkpoint or a layer file, of this or of another program."""
+    content = read_content(path)
+    if is_layer_content(content):
+        layers = layers_of_content(path, content)
+        return Source(path, _joined(path, layers), layers=LayerTable.of(layers))
+    return _from_checkpoint(path, as_checkpoint(path, content))
+
+
+def _from_checkpoint(path: Path, content: Mapping) -> Source:
     if content.get("motion"):
         warn(f"{path}: the motion is left out; give the model folder, whose saved Gaussians move")
     state = content["model"]
-    parts = [_tensors(path, layer.get("tensors")) for layer in state.get("layers") or ()]
-    parts.append(_tensors(path, state["params"]))
-    model = _joined(path, parts, int(state["active_sh_degree"]))
-    numbers = np.repeat(np.arange(len(parts)), [len(part["xyz"]) for part in parts]) if len(parts) > 1 else None
+    newest = FrozenLayer(path.resolve().parent.name, _tensors(path, state["params"]))
+    layers = FrozenLayers((*_earlier(path, state.get("layers") or ()), newest))
+    model = _joined(path, layers, int(state["active_sh_degree"]))
+    table = LayerTable.of(layers) if len(layers) > 1 else None
     scale = (content.get("legacy") or {}).get("spatial_lr_scale")
-    moments = {} if len(parts) > 1 else _moments(content.get("optimizer"))
-    return Source(path, model, int(content["iteration"]), layers=numbers, extent=scale, moments=moments)
+    moments = {} if table else _moments(content.get("optimizer"))
+    return Source(path, model, int(content["iteration"]), layers=table, extent=scale, moments=moments)
+
+
+def _earlier(path: Path, entries: Iterable[Mapping]) -> list[FrozenLayer]:
+    """The frozen layers of a checkpoint, oldest first."""
+    return [
+        FrozenLayer(str(entry.get("name", f"layer{number}")), _tensors(path, entry.get("tensors")))
+        for number, entry in enumerate(entries)
+    ]
 
 
 def _tensors(path: Path, params: object) -> dict[str, Tensor]:
@@ -166,22 +183,20 @@ def _tensors(path: Path, params: object) -> dict[str, Tensor]:
     known = params if isinstance(params, Mapping) else {}
     found = {name: known[name] for name in (*PARAMETER_NAMES, FEATURE_NAME) if name in known}
     absent = [name for name in PARAMETER_NAMES if name not in found]
-    if absent or not all(isinstance(value, Tensor) for value in found.values()) or found["f_rest"].ndim != 3:
+    if absent or not all(isinstance(value, Tensor) for value in found.values()):
         raise UserError(f"{path}: no whole Gaussians ({absent or 'values'}); expected tensors; use another checkpoint")
     return {name: value.detach().float() for name, value in found.items()}
 
 
-def _joined(path: Path, parts: list[dict[str, Tensor]], degree: int) -> GaussianModel:
-    """One model of all layers; shorter lists of coefficients end with zeros, and only common tensors are kept."""
-    longest = max(part["f_rest"].shape[1] for part in parts)
-    for part in parts:
-        rest = part["f_rest"]
-        part["f_rest"] = torch.nn.functional.pad(rest, (0, 0, 0, longest - rest.shape[1]))
-    names = [name for name in parts[-1] if all(name in part for part in parts)]
+def _joined(path: Path, layers: FrozenLayers, degree: int | None = None) -> GaussianModel:
+    """One model of all layers; `degree` is the active one, None = the highest."""
+    *earlier, newest = layers
     try:
-        return GaussianModel({name: torch.cat([part[name] for part in parts]) for name in names}, degree)
+        model = GaussianModel(newest.tensors).with_layers(FrozenLayers(tuple(earlier)))
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{path}: is no whole model ({' '.join(str(error).split())[:120]}); use another one") from None
+    whole = whole_arrays(model).named()
+    return GaussianModel({name: torch.from_numpy(value) for name, value in whole.items()}, degree)
 
 
 def _moments(optimizer: object) -> dict[str, Mapping[str, Tensor]]:

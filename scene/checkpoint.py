@@ -24,15 +24,13 @@ import torch
 from torch import Tensor
 
 from scene.gaussian_model import FEATURE_NAME
-from scene.layers import layers_of_lists
+from scene.layers import LIST_NAMES, layers_of_lists
 from utils.errors import UserError
 from utils.files import load_torch, save_torch
 
 FORMAT_NAME = "splat-distill checkpoint"
 VERSION = 1
 
-_LEGACY_PARAMETERS = ("xyz", "f_dc", "f_rest", "scaling", "rotation", "opacity")
-"""Order in graphdeco's tuple, after the active SH degree."""
 _NAME = re.compile(r"chkpnt(\d+)\.pth")
 
 
@@ -64,12 +62,21 @@ def load_checkpoint(path: Path | str) -> dict[str, object]:
     Raises:
         UserError: one line; also for files that would have to run code (these are never executed).
     """
+    return as_checkpoint(path, read_content(path))
+
+
+def read_content(path: Path | str) -> object:
+    """What a checkpoint of whatever program, or another file of tensors, holds, on the CPU; see `load_checkpoint`."""
     if not Path(path).is_file():
         raise UserError(f"{path}: no such checkpoint; expected a chkpnt<iteration>.pth")
     if Path(path).suffix == ".ply":
         raise UserError(f"{path}: is a splat file, not a checkpoint; start from it with --start_ply")
     with _numpy_scalars_allowed():
-        content = load_torch(path)
+        return load_torch(path)
+
+
+def as_checkpoint(path: Path | str, content: object) -> dict[str, object]:
+    """The content of a file as our checkpoint; see `load_checkpoint`."""
     if isinstance(content, Sequence) and not isinstance(content, str):
         return _from_legacy(path, content)
     if not isinstance(content, dict) or content.get("format") != FORMAT_NAME:
@@ -108,7 +115,7 @@ def _from_legacy(path: Path | str, content: Sequence) -> dict[str, object]:
     if not isinstance(state, Sequence) or len(state) not in (12, 13, 18):
         found = f"{len(state)} values" if isinstance(state, Sequence) else "something else"
         raise UserError(f"{path}: holds {found}; expected a 3DGS checkpoint of 12, 13 or 18 values")
-    tensors = dict(zip(_LEGACY_PARAMETERS, state[1:7], strict=True))
+    tensors = dict(zip(LIST_NAMES, state[1:7], strict=True))
     if len(state) == 13:
         tensors[FEATURE_NAME] = state[12]
     if not all(isinstance(value, Tensor) for value in tensors.values()) or not isinstance(state[10], Mapping):

@@ -56,6 +56,22 @@ class LayerTable:
         chosen = [self._number(word) for word in words]
         return np.flatnonzero(np.isin(self.numbers, chosen))
 
+    def part(self, rows: np.ndarray | slice) -> LayerTable:
+        """The table of some rows (mask [N], indices [M] or slice), of which only layers with any are left."""
+        present, numbers = np.unique(self.numbers[rows], return_inverse=True)
+        return LayerTable(tuple(self.names[number] for number in present), numbers.astype(np.int32))
+
+    @property
+    def counts(self) -> list[int]:
+        """Number of rows of each layer."""
+        return np.bincount(self.numbers, minlength=len(self.names)).tolist()
+
+    @classmethod
+    def of(cls, layers: FrozenLayers) -> LayerTable:
+        """The table of all layers in a row."""
+        numbers = np.repeat(np.arange(len(layers), dtype=np.int32), [len(layer) for layer in layers])
+        return cls(tuple(layer.name for layer in layers), numbers)
+
     def _number(self, word: str) -> int:
         if word.isdecimal() and int(word) < len(self.names):
             return int(word)
@@ -102,7 +118,24 @@ def load_layers(path: Path | str, device: torch.device | str = "cpu") -> FrozenL
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; expected a layer_save_*.pth or a splat file for --load_layer")
-    layers = _from_layer_file(path) if path.suffix in (".pth", ".pt") else _from_splats(path)
+    is_tensors = path.suffix in (".pth", ".pt")
+    return (layers_of_content(path, load_torch(path)) if is_tensors else _checked(path, _from_splats(path))).to(device)
+
+
+def is_layer_content(content: object) -> bool:
+    """Whether this is what a layer file holds, ours or the tuple of six lists."""
+    if isinstance(content, Mapping):
+        return content.get("format") == FORMAT_NAME
+    return isinstance(content, tuple | list) and len(content) == len(LIST_NAMES)
+
+
+def layers_of_content(path: Path, content: object) -> FrozenLayers:
+    """The layers of a layer file that was read; see `load_layers`."""
+    return _checked(path, _from_content(path, content))
+
+
+def _checked(path: Path, layers: FrozenLayers) -> FrozenLayers:
+    """The same layers, which are some, whole and finite."""
     if not layers:
         raise UserError(f"{path}: holds no layer; expected at least one; save it with --save_layer")
     try:
@@ -111,11 +144,10 @@ def load_layers(path: Path | str, device: torch.device | str = "cpu") -> FrozenL
     except ValueError as error:
         raise UserError(f"{path}: is no layer of Gaussians ({error}); save it again with --save_layer") from None
     _check_finite(path, layers)
-    return layers.to(device)
+    return layers
 
 
-def _from_layer_file(path: Path) -> FrozenLayers:
-    content = load_torch(path)
+def _from_content(path: Path, content: object) -> FrozenLayers:
     names: Sequence[str] = ()
     features: Sequence[Tensor | None] = ()
     if isinstance(content, Mapping):
@@ -199,13 +231,18 @@ def write_model_ply(
         inline: with several layers, also write the number of the layer as an int32 column `layer`.
     """
     layers = all_layers(model, name)
-    counts = [len(layer) for layer in layers]
-    several = len(layers) > 1
-    numbers = np.repeat(np.arange(len(counts), dtype=np.int32), counts) if inline and several else None
-    write_ply(path, whole_arrays(model), feature_prefix, numbers)
+    table, several = LayerTable.of(layers), len(layers) > 1
+    write_ply(path, whole_arrays(model), feature_prefix, table.numbers if inline and several else None)
     if several:
-        rows = [{"name": layer.name, "count": len(layer), "sh_degree": layer.sh_degree} for layer in layers]
-        write_json(Path(path).with_name(TABLE_NAME), {"version": VERSION, "layers": rows})
+        write_table(Path(path).with_name(TABLE_NAME), table, [layer.sh_degree for layer in layers])
+
+
+def write_table(path: Path, table: LayerTable, sh_degrees: Sequence[int] = ()) -> None:
+    """Writes `layers.json` of a splat file whose rows lie layer by layer; degrees where they are known."""
+    rows = [{"name": name, "count": count} for name, count in zip(table.names, table.counts, strict=True)]
+    for row, degree in zip(rows, sh_degrees, strict=False):
+        row["sh_degree"] = degree
+    write_json(path, {"version": VERSION, "layers": rows})
 
 
 def read_table(path: Path | str, count: int) -> LayerTable | None:

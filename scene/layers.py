@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from utils.spherical_harmonics import num_sh_coefficients
 
 LIST_NAMES = ("xyz", "f_dc", "f_rest", "scaling", "rotation", "opacity")
-"""Order of the lists in a layer file, by the names of the model's parameters."""
+"""Order of the lists in a layer file, and of the tensors in graphdeco's checkpoints, by the names of the parameters."""
 FEATURES = "semantic_feature"
 
 

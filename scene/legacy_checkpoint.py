@@ -15,13 +15,12 @@ import torch
 from torch import Tensor, nn
 
 from arguments import OptimizationParams
+from scene.gaussian_model import FEATURE_NAME
+from scene.layers import LIST_NAMES
 from utils.files import save_torch
 
-PARAMETERS = ("xyz", "f_dc", "f_rest", "scaling", "rotation", "opacity")
-"""Order in the tuple and in the lists of layers."""
 GROUPS = ("xyz", "f_dc", "f_rest", "opacity", "scaling", "rotation")
 """Order of the optimizer's groups."""
-FEATURES = "semantic_feature"
 ADAM_EPS = 1e-15
 
 
@@ -35,7 +34,7 @@ class LegacyState:
     active_sh_degree: int
     extent: float
     """Radius of the camera positions, which scales the learning rate of positions."""
-    features_as: str = FEATURES
+    features_as: str = FEATURE_NAME
     """Name of the optimizer's group of features: `semantic_feature` [N, 1, D], or `label` [N, D]."""
     layers: Sequence[Mapping[str, Tensor]] | None = None
     """Earlier layers, the newest first; None = a program that knows no layers."""
@@ -46,23 +45,23 @@ class LegacyState:
 def save_legacy_checkpoint(path: Path | str, state: LegacyState) -> None:
     """Writes such a checkpoint, whole or not at all."""
     params = {name: nn.Parameter(value.detach().cpu().float().clone()) for name, value in state.params.items()}
-    if FEATURES in params and state.features_as == FEATURES:
-        params[FEATURES] = nn.Parameter(params[FEATURES].detach()[:, None].clone())
+    if FEATURE_NAME in params and state.features_as == FEATURE_NAME:
+        params[FEATURE_NAME] = nn.Parameter(params[FEATURE_NAME].detach()[:, None].clone())
     count = len(params["xyz"])
     statistics = (torch.zeros(count), torch.zeros(count, 1), torch.zeros(count, 1))
-    values = [state.active_sh_degree, *(params[name] for name in PARAMETERS), *statistics]
+    values = [state.active_sh_degree, *(params[name] for name in LIST_NAMES), *statistics]
     values += [_adam(params, state).state_dict(), float(state.extent)]
-    values += [params[FEATURES]] if FEATURES in params else []
+    values += [params[FEATURE_NAME]] if FEATURE_NAME in params else []
     if state.layers is not None:
-        values += [[nn.Parameter(layer[name].detach().cpu().clone()) for layer in state.layers] for name in PARAMETERS]
+        values += [[nn.Parameter(layer[name].detach().cpu().clone()) for layer in state.layers] for name in LIST_NAMES]
     save_torch(path, (tuple(values), state.iteration))
 
 
 def _adam(params: Mapping[str, nn.Parameter], state: LegacyState) -> torch.optim.Adam:
     """The optimizer of the other program, with its first learning rates and the moments that are known."""
     rates = _rates(state.extent)
-    names = [*GROUPS, *([FEATURES] if FEATURES in params else [])]
-    called = {FEATURES: state.features_as}
+    names = [*GROUPS, *([FEATURE_NAME] if FEATURE_NAME in params else [])]
+    called = {FEATURE_NAME: state.features_as}
     groups = [{"params": [params[name]], "lr": rates[name], "name": called.get(name, name)} for name in names]
     adam = torch.optim.Adam(groups, lr=0.0, eps=ADAM_EPS)
     for name in names:
@@ -87,5 +86,5 @@ def _rates(extent: float) -> dict[str, float]:
         "opacity": rates.opacity_lr,
         "scaling": rates.scaling_lr,
         "rotation": rates.rotation_lr,
-        FEATURES: 0.001,
+        FEATURE_NAME: 0.001,
     }

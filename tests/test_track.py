@@ -1,5 +1,6 @@
 """track.py on the moving balls, seen by one camera that moves and by a rig."""
 
+import ast
 import csv
 import json
 from dataclasses import replace
@@ -131,6 +132,9 @@ def test_files_of_queries_and_tables(run, opened, rig, tmp_path):
     assert len(rows) == 3 * len(MOMENTS) and list(rows[0])[-3:] == ["x_0", "y_0", "visible_0"]
     last = rows[len(MOMENTS) - 1]
     assert (last["point"], last["moment"]) == ("0", "6")
+    lines = (run / "tracks" / "points" / "tracks.usda").read_text().splitlines()
+    (sample,) = (line.split(":")[1] for line in lines if line.startswith("        6:"))
+    np.testing.assert_array_equal(np.float32(ast.literal_eval(sample.strip().rstrip(","))), found["points"][6])
     assert float(last["y"]) == pytest.approx(found["points"][6, 0, 1], rel=1e-4)
     assert float(last["y_0"]) == pytest.approx(found["pixels"][6, 0, 0, 1], abs=0.01)
     again = follow(run, "--queries", str(run / "tracks" / "points" / "tracks.npz"))

@@ -90,6 +90,8 @@ def test_other_recipes_follow_it_too(data, tmp_path, flags):
 def test_an_interrupted_run_goes_on_to_the_same_result(data, tmp_path, tracked):
     run(data, tmp_path, "--checkpoint_iterations", "290")
     whole = red_path(data, tmp_path)
+    for number in (2, 3):  # or the moments that are finished would be more than the checkpoint knows
+        (tmp_path / f"deform/iteration_380/tracks/moment_{number:05d}.npz").unlink()
     train.main(["-m", str(tmp_path), "--resume", "--device", "cpu"])
     assert torch.equal(red_path(data, tmp_path), whole)
 

@@ -50,6 +50,7 @@ class Following:
         """Guess where everything is by now, and remember where it was."""
         if self.present is None:
             self._replace_present(self._first_present(model))
+            self._relive(model)
         self._grow_up(model, step)
         now, before = self.history[-1], self.history[max(len(self.history) - 2, 0)]
         poses = [(pose.means[self.present.moving], pose.quats_wxyz[self.present.moving]) for pose in (before, now)]
@@ -132,13 +133,38 @@ class Following:
         self.num_presents += 1
 
     def _first_present(self, model: GaussianModel) -> Present:
-        t, pose = self.tracking, self.history[0]
-        everything = torch.arange(len(model), device=model.device)
-        foreground = everything[model.params[CODE_NAME][:, FOREGROUND] > 0.5]
+        """Of those who were there at the first moment."""
+        t, code = self.tracking, model.params[CODE_NAME]
+        pose = self.history[0].rows(slice(0, int((code[:, BIRTH] == 0).sum())))
+        everything = torch.arange(len(pose.means), device=model.device)
+        foreground = everything[code[: len(everything), FOREGROUND] > 0.5]
         moving = foreground if t.fixed_background else everything
         bonds = self._bonds(pose.means[foreground])
         has_parts = t.parts and t.fixed_background
         return Present(pose, foreground, moving, bonds, levels_of(pose.means[foreground], bonds) if has_parts else [])
+
+    def _relive(self, model: GaussianModel) -> None:
+        """Who joined and what came apart in moments that are finished but were not trained here: from their poses."""
+        births, t = model.params[CODE_NAME][:, BIRTH], self.tracking
+        for step in range(1, len(self.history)):
+            if t.cut_strain:
+                self.present.bonds.cut(self.history[step].means[self.present.foreground], t.cut_strain, t.cut_after)
+            if count := int((births == step).sum()):
+                self._join(count, step)
+        if len(self.history) > 1:
+            self.present.recall_colors(self.history[-1], self.paints)
+
+    def _join(self, count: int, step: int) -> None:
+        """Take the next Gaussians in, which were born at a step and of which everything is known."""
+        present, known = self.present, len(self.present.pose.means)
+        if self.tracking.color_mode == "gain":
+            present.recall_colors(self.history[step].rows(slice(0, known)), self.paints)
+            self.history[0].colors[known : known + count] /= present.gains[1]
+        means = self.history[0].means[known : known + count]
+        bonds = present.bonds.with_block(len(present.foreground), self._bonds(means))
+        levels = [level.followed_by(means) for level in present.levels]
+        pose = self.history[0].rows(slice(0, known + count))
+        self._replace_present(present.followed_by(pose, bonds, levels, None))
 
     def _bonds(self, means: Tensor) -> Bonds:
         """Bonds of points [B, 3] among themselves, as many for each as those have that there are."""

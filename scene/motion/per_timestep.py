@@ -230,6 +230,7 @@ class PerTimestep(Motion):
     def let_rest(self, model: GaussianModel, resting: Tensor) -> None:
         """See `Motion`."""
         model.params[CODE_NAME][resting, FOREGROUND] = 0.0
+        self.course.revision += 1
 
     # ---- newcomers ----
 

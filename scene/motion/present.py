@@ -96,6 +96,17 @@ class Present:
         self.earlier_offsets.copy_(self.bonds.offsets(earlier.means[self.foreground]))
         self.earlier_colors.copy_(earlier.colors)
 
+    @torch.no_grad()
+    def recall_colors(self, pose: Pose, paints: bool) -> None:
+        """Go on from the colours of an earlier moment: with those of each Gaussian, or with their gains."""
+        if paints:
+            self.colors.copy_(pose.colors[self.moving])
+            self.resting_colors.copy_(pose.colors[self.resting])
+            return
+        for number, gain in enumerate(self.gains):
+            now, first = (colors[self.group == number].sum(0) for colors in (pose.colors, self.pose.colors))
+            gain.copy_(torch.where(first > 0, now / first.clamp_min(1e-12), gain))
+
     def all_colors(self) -> Tensor:
         """RGB [N, 3], differentiable: shadows fall on what does not move, too."""
         resting = self.pose.colors.index_copy(0, self.resting, self.resting_colors)

@@ -28,13 +28,16 @@ def convert(source, output, model=False, overwrite=False, **wishes):
 @pytest.mark.parametrize(
     ("name", "wanted", "found"),
     [("a.json", "auto", "cameras"), ("transforms_train.json", "auto", "transforms"), ("out", "auto", "colmap"),
-     ("a.nerfstudio.json", "auto", "nerfstudio"), ("a.json", "transforms", "transforms")],
+     ("a.nerfstudio.json", "auto", "nerfstudio"), ("a.json", "transforms", "transforms"),
+     ("way.gltf", "auto", "gltf")],
 )  # fmt: skip
 def test_the_name_says_the_layout(name, wanted, found):
     assert format_of(Path(name), wanted) == found
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("a.json", "colmap"), ("out", "nerfstudio")])
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("a.json", "colmap"), ("out", "nerfstudio"), ("way.gltf", "cameras"), ("a.json", "gltf")]
+)
 def test_names_that_do_not_fit(name, wanted):
     with pytest.raises(UserError, match="change -o or --camera_format"):
         format_of(Path(name), wanted)

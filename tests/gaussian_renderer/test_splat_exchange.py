@@ -12,6 +12,7 @@ from arguments.convert_params import ConvertParams
 from gaussian_renderer.splat_exchange import check_exchange, is_file, prepared, write_prepared
 from gaussian_renderer.splat_source import open_source
 from scene.formats import read_splats, write_splats
+from scene.formats.ply import read_layer_numbers
 from tests.clips import published
 from tests.scene.formats.arrays import cloud, differences
 from utils.errors import UserError
@@ -65,9 +66,13 @@ def test_a_selection_and_the_rest(plain, tmp_path):
 
 def test_layers(tmp_path):
     write_splats(tmp_path / "point_cloud.ply", cloud(10, degree=0))
-    write_json(tmp_path / "layers.json", {"layers": [{"count": 4}, {"count": 6}]})
+    write_json(tmp_path / "layers.json", {"layers": [{"name": "bones", "count": 4}, {"name": "skin", "count": 6}]})
     convert(tmp_path / "point_cloud.ply", tmp_path / "out" / "old.ply", layers=("0",))
     assert len(read_splats(tmp_path / "out" / "old.ply")) == 4
+    convert(tmp_path / "point_cloud.ply", tmp_path / "out" / "new.ply", layers=("skin",))
+    assert len(read_splats(tmp_path / "out" / "new.ply")) == 6
+    convert(tmp_path / "point_cloud.ply", tmp_path / "out" / "both.ply", layout="multilayer")
+    assert read_layer_numbers(tmp_path / "out" / "both.ply").tolist() == [0] * 4 + [1] * 6
     convert(tmp_path / "point_cloud.ply", tmp_path / "out" / "a.pth", layout="multilayer")
     assert [len(value) for value in load_torch(tmp_path / "out" / "a.pth")[0][12]] == [4]
 

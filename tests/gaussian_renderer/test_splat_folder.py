@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import plyfile
 import pytest
 import torch
@@ -13,6 +14,7 @@ from gaussian_renderer.feature_decoder import LinearDecoder
 from gaussian_renderer.splat_folder import LAYOUTS, checkpoint_of, fitted, write_checkpoint, write_model_folder
 from gaussian_renderer.splat_source import open_source
 from gaussian_renderer.trained import open_trained
+from scene.layer_files import LayerTable
 from scene.motion import MotionSetup
 from scene.motion.deformation_field import DeformationField
 from scene.motion.deformation_network import DeformationNetwork
@@ -35,6 +37,11 @@ def written(run, tmp_path, layout, **changes):
 
 def columns(folder):
     return plyfile.PlyData.read(str(folder / "point_cloud/iteration_30/point_cloud.ply"))["vertex"].data.dtype.names
+
+
+def of_three(order):
+    """Three layers of 40 Gaussians, which lie in this order."""
+    return LayerTable(("bones", "muscles", "skin"), np.repeat(np.array(order, np.int32), 40))
 
 
 @pytest.mark.parametrize("layout", ["ours", *LAYOUTS])
@@ -125,12 +132,26 @@ def test_checkpoints_have_as_many_values_as_the_program_reads(run, tmp_path, lay
 
 def test_layers_of_a_checkpoint_are_newest_first(run, tmp_path):
     source = open_source(run)
-    numbers = torch.arange(3).repeat_interleave(40).numpy()
-    write_checkpoint(tmp_path / "a.pth", fitted(replace(source, layers=numbers), "multilayer"), "multilayer")
+    write_checkpoint(
+        tmp_path / "a.pth", fitted(replace(source, layers=of_three([0, 1, 2])), "multilayer"), "multilayer"
+    )
     values = load_torch(tmp_path / "a.pth")[0]
     means = source.model.means
     assert torch.equal(values[1], means[80:]) and torch.equal(values[12][0], means[40:80])
     assert torch.equal(values[12][1], means[:40])
+
+
+def test_a_multilayer_folder_has_the_column_and_its_rows_lie_oldest_first(run, tmp_path):
+    folder = written(run, tmp_path, "multilayer", layers=of_three([2, 0, 1]))
+    path = folder / "point_cloud/iteration_30/point_cloud.ply"
+    column = plyfile.PlyData.read(str(path))["vertex"]["layer"]
+    assert columns(folder)[-1] == "layer" and column.dtype == "int32"
+    assert column.tolist() == [0] * 40 + [1] * 40 + [2] * 40
+    means, found = open_source(run).model.means, open_source(folder)
+    assert torch.equal(found.model.means, torch.cat([means[40:80], means[80:], means[:40]]))
+    assert found.layers.names == ("bones", "muscles", "skin") and found.layers.counts == [40] * 3
+    folder = written(run, tmp_path, "ours", layers=of_three([2, 0, 1]))
+    assert "layer" not in columns(folder) and open_source(folder).layers.names == ("bones", "muscles", "skin")
 
 
 def test_without_a_data_set_it_is_said(run, tmp_path, capsys):

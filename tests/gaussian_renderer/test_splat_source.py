@@ -12,9 +12,12 @@ from scene.checkpoint import save_checkpoint
 from scene.formats import write_splats
 from scene.formats.ply import write_ply
 from scene.gaussian_model import GaussianModel
+from scene.layer_files import save_layers
+from scene.layers import FrozenLayers
 from scene.legacy_checkpoint import LegacyState, save_legacy_checkpoint
 from scene.motion.deformation_network import DeformationNetwork
 from tests.clips import published
+from tests.layer_models import PER_BALL, ball, frozen, lists_of
 from tests.scene.formats.arrays import cloud
 from utils.errors import UserError
 from utils.files import save_torch, write_json
@@ -87,9 +90,39 @@ def test_layers_of_a_checkpoint_are_one_model(tmp_path):
     state = own.state_dict() | {"layers": [{"name": "bones", "tensors": old}]}
     save_checkpoint(tmp_path / "a.pth", {"iteration": 4, "model": state})
     source = open_source(tmp_path / "a.pth")
-    np.testing.assert_array_equal(source.layers, [0, 0, 0, 1, 1, 1, 1, 1])
+    np.testing.assert_array_equal(source.layers.numbers, [0, 0, 0, 1, 1, 1, 1, 1])
+    assert source.layers.names == ("bones", tmp_path.name)
     assert source.model.max_sh_degree == 3 and torch.equal(source.model.means[:3], old["xyz"])
-    assert len(source.rows(source.layers == 1).model) == 5
+    assert len(source.rows(source.layers.numbers == 1).model) == 5
+
+
+@pytest.mark.parametrize("program", ["ours", "tuple", "checkpoint"])
+def test_layer_files_and_checkpoints_of_several_layers(tmp_path, program):
+    """The same Gaussians in three forms: our layer file, the tuple of six lists, the 18 values."""
+    path, top, old = tmp_path / "layer_save_9.pth", ball(0, 1).with_features(None), ball(1, 3).with_features(None)
+    if program == "ours":
+        save_layers(path, top.with_layers(FrozenLayers((frozen("bones", old),))), "skin")
+    elif program == "tuple":
+        torch.save(lists_of(top, old), path)
+    else:
+        newest = {name: value.detach() for name, value in top.params.items()}
+        save_legacy_checkpoint(path, LegacyState(newest, 9, 1, 3.0, layers=[old.params]))
+    source = open_source(path)
+    np.testing.assert_array_equal(source.layers.numbers, np.repeat([0, 1], PER_BALL))
+    assert torch.equal(source.model.means, torch.cat([old.means, top.means]))
+    assert torch.equal(source.model.params["f_rest"][:PER_BALL], old.params["f_rest"])
+    assert source.layers.names == {"ours": ("bones", "skin"), "tuple": ("layer0", "layer1")}.get(
+        program, ("layer0", tmp_path.name)
+    )
+
+
+@pytest.mark.parametrize(
+    "content", [{"format": "splat-distill layers", "version": 99}, ([], [], [], [], [], []), (1, 2)]
+)
+def test_damaged_layer_files_are_one_line(tmp_path, content):
+    torch.save(content, tmp_path / "layer_save_9.pth")
+    with pytest.raises(UserError, match=r"layer_save_9\.pth"):
+        open_source(tmp_path / "layer_save_9.pth")
 
 
 def test_a_clip_moves(tmp_path):

@@ -138,6 +138,9 @@ def test_layers_are_chosen_by_number_and_name():
     table = LayerTable(("old", "new", "new"), np.array([0, 0, 1, 2], np.int32))
     assert table.rows_of(["0,2"]).tolist() == [0, 1, 3]
     assert table.rows_of(["old", "1"]).tolist() == [0, 1, 2]
+    assert table.counts == [2, 1, 1]
+    part = table.part(np.array([3, 0]))
+    assert part.names == ("old", "new") and part.numbers.tolist() == [1, 0]
     for wrong in ("3", "new", "-1", "skin"):
         with pytest.raises(UserError, match="0 old, 1 new, 2 new"):
             table.rows_of([wrong])

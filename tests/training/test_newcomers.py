@@ -201,6 +201,8 @@ def test_an_interrupted_run_gives_birth_to_the_same(runs):
     whole = opened(runs, "with").model
     with torch.no_grad():
         before = [whole.at(step / (MOMENTS - 1)) for step in range(MOMENTS)]
+    for path in sorted((runs["with"] / "deform/iteration_440/tracks").glob("moment_*.npz"))[3:]:
+        path.unlink()  # or the moments that are finished would be more than the checkpoint knows
     train.main(["-m", str(runs["with"]), "--resume", "--device", "cpu"])
     again = opened(runs, "with").model
     for step, drawn in enumerate(before):

@@ -12,6 +12,7 @@ from arguments import MotionParams, TrackingParams
 from scene.gaussian_model import GaussianModel
 from scene.motion import MotionSetup
 from scene.motion.per_timestep import PerTimestep
+from scene.motion.track_store import TrackStore
 from scene.motion.track_writer import VISIBLE_CHANGE
 from scene.motion.trajectories import Trajectories
 from tests.blob_rig import rig_model
@@ -281,6 +282,39 @@ def test_a_run_goes_on_from_its_state_as_if_nothing_had_happened(tmp_path):
         assert torch.equal(value, twin.params[name]), name
     for pose, other in zip(motion.course.history, again.course.history, strict=True):
         assert torch.equal(pose.means, other.means) and torch.equal(pose.quats_wxyz, other.quats_wxyz)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mode", ["soft", "gain"])
+def test_a_run_goes_on_from_its_poses_alone(tmp_path, mode):
+    """Births at two moments and pairs that were cut: what holds together follows from where everything was."""
+    given = {"cut_strain": 0.05, "cut_after": 1, "birth_moments": 2, "track_precision": "float32", "color_mode": mode}
+    motion, model = in_training(**given)
+    train_until(motion, model, EACH)
+    motion.save(tmp_path)
+    for step in range(1, 4):
+        train_until(motion, model, step * EACH + 3)
+        motion.present.means.data[: RED // 2] += 0.1  # half of the ball breaks off
+        if mode == "gain":
+            motion.present.gains.data[1] = 1.0 + 0.1 * step
+        else:
+            motion.present.colors.data[:RED] += 0.01
+        if step < 3:
+            born(motion, model)
+        train_until(motion, model, (step + 1) * EACH)
+        motion.save(tmp_path)
+    poses = TrackStore.open(tmp_path / "tracks").read()
+    state = {f"history.{name}": getattr(poses, name) for name in ("means", "quats_wxyz", "colors")}
+    again = PerTimestep.create(motion.setup)
+    again.load_state_dict(state | {"stored_colors": poses.colors[-1].clone()})
+    twin = GaussianModel({name: value.detach().clone() for name, value in model.params.items()}, None, again)
+    for run, own in ((motion, model), (again, twin)):
+        run.on_iteration(4 * EACH + 1, own)
+    found, wanted = again.present.state_dict(), motion.present.state_dict()
+    assert found.keys() == wanted.keys() and not bool((wanted["bonds.weights"][:RED] > 0).all())
+    for name, value in wanted.items():
+        torch.testing.assert_close(found[name], value, msg=name)
+    torch.testing.assert_close(again.present.earlier_offsets, motion.present.earlier_offsets)
 
 
 @torch.no_grad()
