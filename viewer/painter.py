@@ -58,6 +58,8 @@ class Painter:
         answer = answer if answer is not None and answer.rows == snapshot.rows else None
         shown = self.shown(snapshot, camera.time, state, answer)
         picture, rows = self._style(snapshot, shown, state, answer)
+        if rows is not None:  # frozen layers are drawn, too
+            rows = shown.model.layers.of_width(rows.shape[1]).behind_rows(rows)
         settings = replace(self._source.settings, with_features=rows is not None, scale_modifier=state.scale)
         output = render(camera, shown.model, self._source.background, settings=settings, features=rows)
         image = picture(Frame(0, camera, output)).clamp(0, 1).expand(3, -1, -1)

@@ -8,10 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from utils.errors import UserError
-from utils.files import read_json
-
-TABLE_NAME = "layers.json"
+from scene.layer_files import read_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,30 +20,14 @@ class RowGroup:
 
 
 def read_groups(ply: Path, count: int) -> tuple[RowGroup, ...]:
-    """The layers of a splat file of `count` rows, oldest first, from `layers.json` beside it; empty without one.
+    """The layers of a splat file of `count` rows, oldest first, each under a name of its own; empty without any.
 
     Raises:
         UserError: they do not fit the file.
     """
-    path = ply.with_name(TABLE_NAME)
-    if not path.is_file():
+    table = read_table(ply, count)
+    if table is None:
         return ()
-    content = read_json(path)
-    entries = content.get("layers") if isinstance(content, dict) else None
-    try:
-        table = [(str(entry["name"]), int(entry["count"])) for entry in entries]
-    except (KeyError, TypeError, ValueError):
-        raise UserError(f"{path}: expected layers with name and count; save the model again") from None
-    if sum(rows for _, rows in table) != count or any(rows < 0 for _, rows in table):
-        seen = f"{sum(rows for _, rows in table)} Gaussians in layers, {count} in {ply.name}"
-        raise UserError(f"{path}: {seen}; expected the same number; they must be of one run")
-    return _groups(table)
-
-
-def _groups(table: list[tuple[str, int]]) -> tuple[RowGroup, ...]:
-    numbers = torch.repeat_interleave(torch.arange(len(table)), torch.tensor([rows for _, rows in table]))
-    names = [
-        name if name not in [other for other, _ in table[:index]] else f"{name} ({index})"
-        for index, (name, _) in enumerate(table)
-    ]
+    numbers = torch.from_numpy(table.numbers)
+    names = [name if name not in table.names[:index] else f"{name} ({index})" for index, name in enumerate(table.names)]
     return tuple(RowGroup(name, numbers == index) for index, name in enumerate(names))
