@@ -99,7 +99,17 @@ def test_an_interrupted_run_goes_on_to_the_same_result(data, tmp_path, tracked):
 def test_a_moment_that_goes_wrong_stops_the_run_and_keeps_the_others(data, tmp_path):
     with pytest.raises(UserError, match="moment 3: PSNR .* --max_drop_db 0"):
         run(
-            data, tmp_path, "--track_position_lr", "0.05", "--lambda_rigid", "0", "--max_drop_db", "0.01", "--no_births"
+            data,
+            tmp_path,
+            "--track_position_lr",
+            "0.05",
+            "--lambda_rigid",
+            "0",
+            "--max_drop_db",
+            "0.01",
+            "--max_displacement",
+            "0",
+            "--no_births",
         )
     assert opened(data, tmp_path).model.motion.trajectories.means.shape[0] >= 1
 
