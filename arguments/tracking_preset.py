@@ -41,7 +41,7 @@ def tracking_preset(tracking: TrackingParams, num_times: int, num_pixels: int = 
             "position_lr_final": 0.00016 if compat else 0.0000016,
             "position_lr_max_steps": first,
             "opacity_lr": 0.05,
-            "scaling_lr": 0.001 if compat else 0.005,
+            "scaling_lr": 0.001,
             "densify_from_iter": min(500, first // 20),
             "densify_until_iter": first // 2 + 1,
             "opacity_reset_interval": max(1, round(FIRST_RESET * first)),
