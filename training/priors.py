@@ -70,8 +70,8 @@ def robust_depth_loss(
     """Mean of a saturating function of the difference of two inverse depths [1, H, W], 1/world units.
 
     t |r| / (|r| + t) with t = `tolerance` times the mean target, in the manner of Geman and McClure: as the absolute
-    difference |r| where that is small, and flat where it is large, so that parts of a map that are wrong do not build
-    walls there.
+    difference |r| where that is small, and flat where it is large, so that parts of a map that are wrong need not
+    build walls there.
     """
     limit = (tolerance * target.abs().mean()).clamp_min(1e-10)
     difference = (rendered - target).abs()
