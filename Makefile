@@ -16,7 +16,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/python -m pytest $(TEST_ARGS)
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n auto --dist loadfile $(TEST_ARGS)
 
 $(STAMP): requirements.txt requirements-dev.txt submodules/ndraster/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \

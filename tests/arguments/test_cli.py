@@ -177,7 +177,8 @@ def test_clicks_are_repeatable_pairs():
         parse("Segment.", SegmentParams, args=["--point", "10"])
 
 
-def test_required_fields_and_lists_of_folders():
+def test_required_fields_and_lists_of_folders(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["metrics.py"])
     assert parse("Score.", MetricsParams, args=["-m", "a", "b"])[0].model_paths == ("a", "b")
     with pytest.raises(OptionError, match="missing -m or --model_path or --model_paths"):
         parse("Score.", MetricsParams, args=[])
