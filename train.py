@@ -33,6 +33,7 @@ from arguments import (
     parse,
     resolve_paths,
     tracking_preset,
+    usual_first_iterations,
 )
 from encoders import LEGACY_FOLDERS, FeatureMaps, open_features
 from encoders.label_maps import open_label_maps
@@ -127,6 +128,8 @@ def parse_tracking(args: Sequence[str] | None, options: RunOptions, info: SceneI
     resolution, times = options.model.resolution or 1, [camera.time for camera in info.train]
     sizes = [training_size(c.width, c.height, resolution) for c in info.train if c.time == min(times)]
     shape = len(set(times)), sum(width * height for width, height in sizes)
+    first = usual_first_iterations(options.tracking, len(sizes))
+    options = replace(options, tracking=replace(options.tracking, first_iterations=first))
     for _ in range(2):
         implied = implied_preset(options.model, options.optimization)
         preset = combined(implied, tracking_preset(options.tracking, *shape))

@@ -8,7 +8,7 @@ from arguments.params import ModelParams, OptimizationParams, PipelineParams, Se
 from arguments.presets import MOVING_ITERATIONS, combined, implied_preset, moving_preset
 from arguments.script_params import FollowParams, MetricsParams, RenderParams, SegmentParams, VideoParams
 from arguments.tracking_params import TrackingParams
-from arguments.tracking_preset import tracking_preset
+from arguments.tracking_preset import tracking_preset, usual_first_iterations
 from arguments.view_params import ViewParams
 
 __all__ = [
@@ -39,4 +39,5 @@ __all__ = [
     "save_config",
     "save_legacy_args",
     "tracking_preset",
+    "usual_first_iterations",
 ]

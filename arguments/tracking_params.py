@@ -13,7 +13,7 @@ class TrackingParams:
     preset: Literal["tracking", "d3dg_compat"] = "tracking"
     """d3dg_compat: the constants and the behaviour of Dynamic 3D Gaussians as it was published."""
     first_iterations: int = 10_000
-    """Steps for the first moment, which makes the Gaussians."""
+    """Steps for the first moment, which makes the Gaussians; left out, 370 for each of its pictures at most."""
     step_iterations: int = 1000
     """Steps for every other moment, which moves them; fewer where --settle_tolerance is met."""
     settle_tolerance: float = 0.01

@@ -1,6 +1,13 @@
 """arguments/tracking_preset.py"""
 
-from arguments import OptimizationParams, TrackingParams, TrainParams, parse, tracking_preset
+from arguments import (
+    OptimizationParams,
+    TrackingParams,
+    TrainParams,
+    parse,
+    tracking_preset,
+    usual_first_iterations,
+)
 
 GROUPS = (OptimizationParams, TrackingParams, TrainParams)
 
@@ -38,3 +45,9 @@ def test_pictures_limit_the_gaussians_of_ours_alone():
     assert parsed([], pixels=1000)[0].max_gaussians == 40
     assert parsed(["--max_gaussians", "7"], pixels=1000)[0].max_gaussians == 7
     assert parsed(["--preset", "d3dg_compat"], pixels=1000)[0].max_gaussians == 0
+
+
+def test_few_pictures_get_few_steps():
+    assert usual_first_iterations(TrackingParams(), 4) == 1480
+    assert usual_first_iterations(TrackingParams(), 31) == 10_000
+    assert usual_first_iterations(TrackingParams(preset="d3dg_compat"), 4) == 10_000
