@@ -97,10 +97,7 @@ class Trainer:
         self.background = Background(options.model.white_background, optimization.random_background, model.device)
         self.settings = RenderSettings(backend=options.model.backend, antialiasing=options.pipeline.antialiasing)
         self.priors = Priors(optimization, model.device)
-        self.exposure: ExposureLearner | None = None
-        if options.model.exposure:
-            names = [camera.image_name for camera in scene.train]
-            self.exposure = ExposureLearner(names, optimization, not options.model.train_test_exp, model.device)
+        self.exposure = self._exposure_learner()
         self._weights = {
             "alpha": optimization.lambda_alpha,
             "features": options.semantic.loss_reduce,
@@ -113,9 +110,7 @@ class Trainer:
         self.moments = MomentWatch(options.tracking, scene.extent)
         self.figures: dict[str, object] = {}  # the last that were measured, by name
         self.observer: Observer | None = None
-        self._graphs: GraphedSteps | None = None
-        if self._may_use_graphs():
-            self._graphs = GraphedSteps(self._work, self._count_pairs, scene.train, scene.images, model.device)
+        self._graphs = self._graphed_steps()
 
     def run(self) -> None:
         """Train up to `--iterations`; raises KeyboardInterrupt after saving a checkpoint when asked to stop."""
@@ -188,6 +183,14 @@ class Trainer:
             self._motion_parameters = parameters
             self.motion_optimizer = build_optimizer(self.model.motion.optimizer_type, groups) if groups else None
 
+    def _exposure_learner(self) -> ExposureLearner | None:
+        """What learns how each training picture was exposed, where that is asked for."""
+        options, names = self.options, [camera.image_name for camera in self.scene.train]
+        if not options.model.exposure:
+            return None
+        is_free = options.model.train_test_exp
+        return ExposureLearner(names, options.optimization, not is_free, self.model.device)
+
     def _camera_order(self) -> CameraOrder:
         """All views in turn; where things move, those of all times only after a while."""
         train, steps = self.scene.train, self.options.motion.grow_steps
@@ -242,11 +245,13 @@ class Trainer:
             self.distiller.step()
         return Step(output.color.detach(), truth, loss.detach(), output.instances)
 
-    def _may_use_graphs(self) -> bool:
-        """Whether iterations are sequences of launches that do not depend on values, on a GPU."""
-        train, model = self.options.train, self.model
+    def _graphed_steps(self) -> GraphedSteps | None:
+        """Where iterations are sequences of launches that do not depend on values, on a GPU, their graphs."""
+        train, device = self.options.train, self.model.device
         wanted = train.cuda_graph and not (train.detect_anomaly or self.options.pipeline.debug)
-        return wanted and model.device.type == "cuda" and self.settings.backend in ("auto", "cuda")
+        if not wanted or device.type != "cuda" or self.settings.backend not in ("auto", "cuda"):
+            return None
+        return GraphedSteps(self._work, self._count_pairs, self.scene.train, self.scene.images, device)
 
     @torch.no_grad()
     def _count_pairs(self, camera: Camera) -> int:

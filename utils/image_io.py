@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -24,11 +26,18 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         UserError: the file is truncated or not an image.
         OSError: the file cannot be opened.
     """
+    with _opened(path) as image:
+        return _to_rgb_or_rgba(image)
+
+
+@contextmanager
+def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
+    """An image that is read whole; one line where that fails."""
     with open(path, "rb") as file:
         try:
             with Image.open(file) as image:
                 image.load()
-                return _to_rgb_or_rgba(image)
+                yield image
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
             reason = " ".join(str(error).split()).replace(repr(file), "it")
             raise UserError(f"{path} is not a readable image ({reason}); replace or remove it") from None
@@ -55,14 +64,8 @@ def read_values(path: str | os.PathLike) -> np.ndarray:
         UserError: the file is truncated or not an image.
         OSError: the file cannot be opened.
     """
-    with open(path, "rb") as file:
-        try:
-            with Image.open(file) as image:
-                image.load()
-                values = np.asarray(image if image.mode != "P" else image.convert("L"), dtype=np.float32)
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
-            reason = " ".join(str(error).split()).replace(repr(file), "it")
-            raise UserError(f"{path} is not a readable image ({reason}); replace or remove it") from None
+    with _opened(path) as image:
+        values = np.asarray(image if image.mode != "P" else image.convert("L"), dtype=np.float32)
     return values if values.ndim == 2 else np.ascontiguousarray(values[:, :, 0])
 
 

@@ -7,7 +7,6 @@ import http.server
 import io
 import json
 import math
-import shutil
 import threading
 import urllib.parse
 from collections.abc import Iterator
@@ -19,25 +18,13 @@ import pytest
 from PIL import Image
 
 from scene.cameras import Camera
+from tests.browser import browser_page
 from utils.node_tools import FOLDER_VARIABLE, node_folder
 from utils.transforms import invert_rigid
 
 PAGE = Path(__file__).with_name("viewer.html")
 PACKAGES = ("three", "@mkkellogg/gaussian-splats-3d")
 FORMATS = {".splat": "Splat", ".ply": "Ply"}
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 TIME_LIMIT_MS = 120_000
 
 
@@ -52,20 +39,12 @@ def need_packages(*names: str) -> Path:
 
 def picture_in_viewer(splats: Path, camera: Camera, degree: int) -> np.ndarray:
     """[H, W, 3] uint8: what the viewer shows of a file from a camera whose principal point is the middle."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if browser is None:
-        pytest.skip("no Chromium; install the package chromium")
-    playwright = pytest.importorskip("playwright.sync_api", reason="no Playwright; pip install playwright")
-    with _served(need_packages(*PACKAGES), splats) as address, playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=browser, headless=True, args=list(FLAGS))
-        try:
-            page = chromium.new_page(viewport={"width": camera.width, "height": camera.height})
-            page.goto(f"{address}/page?{_question(splats, camera, degree)}")
-            page.wait_for_function("document.title !== ''", timeout=TIME_LIMIT_MS)
-            assert page.title() == "done", page.title()
-            shown = page.screenshot()
-        finally:
-            chromium.close()
+    size = camera.width, camera.height
+    with browser_page(*size) as page, _served(need_packages(*PACKAGES), splats) as address:
+        page.goto(f"{address}/page?{_question(splats, camera, degree)}")
+        page.wait_for_function("document.title !== ''", timeout=TIME_LIMIT_MS)
+        assert page.title() == "done", page.title()
+        shown = page.screenshot()
     return np.asarray(Image.open(io.BytesIO(shown)).convert("RGB"))
 
 
