@@ -148,7 +148,7 @@ def test_sparse_adam_leaves_what_a_view_does_not_see_as_it_was(make):
 
 def test_regularisers_enter_the_loss_with_their_weights(make):
     plain, asked = make(1), make(1, opacity_reg=0.5)
-    opacity = float(plain.model.params["opacity"].sigmoid().mean())
+    opacity = float(plain.model.params["opacity"].detach().sigmoid().mean())
     for trainer in (plain, asked):
         trainer.order.remaining = [0]
     plain.iteration = asked.iteration = 1
