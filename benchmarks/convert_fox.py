@@ -1,7 +1,7 @@
 """convert.py on real photos: how many get a camera, how long it takes, and what the cameras are worth in training.
 
-    python benchmarks/convert_fox.py --data DATA --scratch /tmp/fox                     # convert, three times
-    python benchmarks/convert_fox.py --data DATA --scratch /tmp/fox --train 7000        # and compare trainings
+    python benchmarks/convert_fox.py --data DATA --scratch output/fox                     # convert, three times
+    python benchmarks/convert_fox.py --data DATA --scratch output/fox --train 7000        # and compare trainings
 
 DATA holds `fox_ngp` (50 photos) and `colmap_fox` (the same with a given model, before and after undistortion). What the
 scratch folder holds already is used as it is, so that the trainings can run on another machine.
